@@ -1,0 +1,36 @@
+"""costmon in a wrapped app: `import costmon; costmon.instrument()`.
+
+Everything is loaded on first use; nothing but the standard library ever is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from costmon.errors import SpendBlocked
+    from costmon.shim.context import context
+    from costmon.shim.instrument import guard, instrument
+    from costmon.shim.jobs import job
+    from costmon.shim.track import track
+
+__version__ = "0.1.0"
+__all__ = ["SpendBlocked", "__version__", "context", "guard", "instrument", "job", "track"]
+
+_HOMES = {
+    "SpendBlocked": "costmon.errors",
+    "context": "costmon.shim.context",
+    "guard": "costmon.shim.instrument",
+    "instrument": "costmon.shim.instrument",
+    "job": "costmon.shim.jobs",
+    "track": "costmon.shim.track",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'costmon' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(home), name)

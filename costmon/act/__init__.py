@@ -1,0 +1,1 @@
+"""ACT: what costmon does about a standing that crossed a line."""

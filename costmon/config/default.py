@@ -1,0 +1,70 @@
+"""The file written on the first run: every key with its default, every example one `#` away from working."""
+
+from __future__ import annotations
+
+DEFAULT = """\
+# costmon's settings. Saving this file is enough: a running costmon reads it again at once, and says what is wrong with
+# it while it keeps the last good version. Lines that begin with "#" directly followed by a letter or a bracket are
+# examples: remove that "#" to use them.
+
+# The zone in which your days begin: "local" (this machine's), or a name such as "Asia/Seoul".
+time_zone = "local"
+
+[currency]
+# What sums are shown in. Another currency than USD needs a rate below.
+display = "USD"
+
+# Exchange rates, as many as you like. The newest one that is not after a call's day counts; the oldest one also covers
+# the days before it. `rate` is what one unit of `base` costs in `quote`. The source is for you.
+#[[currency.rate]]
+#base = "USD"
+#quote = "KRW"
+#rate = 1385.2
+#date = 2026-11-20
+#source = "the central bank"
+
+# Budgets. The same from the shell: costmon budget set total 10USD --period month
+#[budget.total]
+# With its currency: "10 USD", "0.10USD", "$10", "₩15000", "15,000 KRW".
+#amount = "10 USD"
+# "day", "week" (from Monday) or "month".
+#period = "month"
+# Where its periods begin and end; without this line the zone at the top.
+#time_zone = "Asia/Seoul"
+# "all", or one of "provider=openai", "model=gpt-4o", "app=trader", "route=/chat", "job=trade".
+#scope = "all"
+# Percentages at which you are told, once each in a period.
+#levels = [70, 80, 90, 95, 100]
+# At 95 %: "block-nonessential" refuses the apps that have not declared themselves essential; "warn" only tells you.
+#at_95 = "block-nonessential"
+# At 100 %: "block" refuses every call in the scope; "warn" only tells you.
+#at_100 = "block"
+# "default" also lets one call at a time through that may cost more than what is left; "strict" does not.
+#mode = "default"
+
+[hosts]
+# Whose API a host of your own speaks, with its port if it has one; `free` says that calls to it cost nothing.
+#"llm.corp.example" = "openai"
+#"127.0.0.1:11434" = { provider = "ollama", free = true }
+
+[limits]
+# Output tokens a call is expected to use when neither the call nor its history says.
+assumed_output = 1000
+# A model without a known price counts against budgets as the provider's "dearest", is refused with "refuse", or
+# counts at a price in USD per million tokens such as "10".
+unknown_price = "dearest"
+# When the ledger cannot answer: false goes on from memory on what was left, true refuses at once.
+strict = false
+# Seconds a call may wait for money that other calls have reserved; 0 does not wait.
+admit_wait = 0
+# "full" makes every call wait for the disk; "normal" may lose the last second when the power fails.
+synchronous = "normal"
+
+[notify]
+# Native notifications of this desktop.
+desktop = true
+
+[tui]
+# A theme of the themes folder; the key in the terminal changes it for a session.
+theme = "costmon-dark"
+"""

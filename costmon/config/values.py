@@ -1,0 +1,86 @@
+"""What a configuration is made of: frozen values, checked when they were read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from types import MappingProxyType
+
+from costmon.shim.money import Money, Rate
+from costmon.shim.switch import SCOPE_KEYS as SCOPE_KEYS
+
+PERIODS = ("day", "week", "month")
+DEFAULT_LEVELS = (70, 80, 90, 95, 100)
+
+
+def scope_text(key: str, value: str) -> str:
+    """`all`, or `app=trader`."""
+    return f"{key}={value}" if value else key
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A limit for one scope in each period; `levels` are percentages, ascending. The zone is an IANA name."""
+
+    name: str
+    amount: Money
+    period: str = "month"
+    time_zone: str = "UTC"
+    scope_key: str = "all"
+    scope_value: str = ""
+    levels: tuple[int, ...] = DEFAULT_LEVELS
+    at_95: str = "block-nonessential"
+    at_100: str = "block"
+    mode: str = "default"
+
+    @property
+    def scope(self) -> str:
+        return scope_text(self.scope_key, self.scope_value)
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeRate:
+    """`rate` units of `quote` for one of `base`, from the local day `day` on."""
+
+    base: str
+    quote: str
+    rate: Rate
+    day: date
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Whose API a host serves, and whether calls to it cost nothing."""
+
+    provider: str
+    free: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How a wrapped app is held to its budgets. `unknown_price` is 'dearest', 'refuse' or USD per million tokens."""
+
+    assumed_output: int = 1000
+    unknown_price: str = "dearest"
+    strict: bool = False
+    admit_wait: float = 0.0
+    """Seconds a call waits for other calls' reservations to settle."""
+    synchronous: str = "normal"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One whole configuration; `time_zone` is an IANA name ("local" is already resolved)."""
+
+    path: str
+    content_hash: str
+    time_zone: str = "UTC"
+    display_currency: str = "USD"
+    rates: tuple[ExchangeRate, ...] = ()
+    budgets: tuple[Budget, ...] = ()
+    hosts: Mapping[str, Host] = field(default_factory=lambda: MappingProxyType({}))
+    limits: Limits = Limits()
+    desktop: bool = True
+    theme: str = "costmon-dark"

@@ -1,0 +1,177 @@
+"""Compile the configuration into the ledger, so that a shim only compares integers: no TOML, no zones, no calendars.
+
+Each function here is one transaction. `generation` goes up whenever something a shim or a screen reads has changed.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+from costmon.budget.periods import day_start
+from costmon.config import Config, fingerprint
+from costmon.errors import ConfigError, LedgerBusy
+from costmon.monitor.compile.budgets import BudgetChanges, compile_budgets, extend_periods
+from costmon.monitor.compile.days import compile_days, move_days
+from costmon.monitor.compile.settings import put, setting
+from costmon.shim.ledger import jitter_s
+
+BUSY_WAIT_S = 5.0
+HORIZON_US = 365 * 86_400 * 1_000_000
+_T = TypeVar("_T")
+
+
+class CompileResult(NamedTuple):
+    """What a compile did. `changed` is false when the ledger already said all of it; names are budgets'."""
+
+    changed: bool
+    generation: int
+    added: tuple[str, ...] = ()
+    updated: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+
+def compile_config(db: sqlite3.Connection, config: Config, now_us: int) -> CompileResult:
+    """Make the ledger say what `config` says, as of `now_us` (µs UTC). Running it twice changes nothing.
+
+    Raises LedgerBusy when others hold the ledger for 5 s, sqlite3.Error when it cannot be written.
+    """
+
+    def work() -> CompileResult:
+        before = db.total_changes
+        zone_before = setting(db, "time_zone")
+        _compile_settings(db, config)
+        _compile_rates(db, config)
+        compile_days(db, config.time_zone, now_us, replace=zone_before != config.time_zone)
+        if zone_before != config.time_zone:
+            move_days(db, config.time_zone)
+        changes = compile_budgets(db, config.budgets, now_us)
+        return _finish(db, before, now_us, changes)
+
+    return _transaction(db, work)
+
+
+def refresh_horizon(db: sqlite3.Connection, now_us: int) -> bool:
+    """Compute periods and days further ahead once fewer than 12 months of them remain; whether it had to."""
+
+    def work() -> bool:
+        before = db.total_changes
+        compile_days(db, setting(db, "time_zone") or "UTC", now_us)
+        extend_periods(db, now_us)
+        return _finish(db, before, now_us, BudgetChanges()).changed
+
+    return _horizon_us(db) < now_us + HORIZON_US and _transaction(db, work)
+
+
+def config_changed(db: sqlite3.Connection, config_path: str) -> bool:
+    """Whether the file differs from what the ledger holds, or was broken when it was last looked at."""
+    try:
+        found = fingerprint(config_path)
+    except ConfigError:
+        return True
+    return found != setting(db, "config_hash") or bool(setting(db, "config_error"))
+
+
+def record_config_error(db: sqlite3.Connection, message: str) -> None:
+    """Remember why the file cannot be used; the last good configuration stays in force."""
+    if setting(db, "config_error") != message:
+        _transaction(db, lambda: put(db, "config_error", message))
+
+
+def _compile_settings(db: sqlite3.Connection, config: Config) -> None:
+    """Flags are '1' and '0', seconds are decimal text, hosts are JSON: {host: {"provider": …, "free": bool}}."""
+    hosts = {host: {"provider": entry.provider, "free": entry.free} for host, entry in config.hosts.items()}
+    limits = config.limits
+    values = {
+        "time_zone": config.time_zone,
+        "display_currency": config.display_currency,
+        "hosts": json.dumps(hosts, sort_keys=True),
+        "assumed_output": str(limits.assumed_output),
+        "unknown_price": limits.unknown_price,
+        "strict": "1" if limits.strict else "0",
+        "admit_wait": f"{limits.admit_wait:g}",
+        "synchronous": limits.synchronous,
+        "config_hash": config.content_hash,
+        "config_error": "",
+    }
+    for key, value in values.items():
+        put(db, key, value)
+
+
+def _compile_rates(db: sqlite3.Connection, config: Config) -> None:
+    """One row for each direction and day, so that a look-up is "the newest of base → quote not after now"."""
+    wanted = _rate_rows(config)
+    found = {tuple(row[:3]): tuple(row) for row in db.execute("select * from exchange_rate")}
+    gone = [key for key in found if key not in wanted]
+    db.executemany("delete from exchange_rate where base = ? and quote = ? and from_at = ?", gone)
+    fresh = [row for key, row in wanted.items() if found.get(key) != row]
+    db.executemany("insert or replace into exchange_rate values (?, ?, ?, ?, ?, ?)", fresh)
+
+
+def _rate_rows(config: Config) -> dict[tuple[object, ...], tuple[object, ...]]:
+    """Rows by their key. A rate the user wrote beats the inverse of another; the oldest also covers all days before."""
+    rows: dict[tuple[object, ...], tuple[object, ...]] = {}
+    inverses: dict[tuple[object, ...], tuple[object, ...]] = {}
+    for rate in sorted(config.rates, key=lambda rate: rate.day):
+        at = day_start(rate.day, config.time_zone)
+        base, quote, (numerator, denominator) = rate.base, rate.quote, rate.rate
+        rows[base, quote, at] = (base, quote, at, numerator, denominator, rate.source)
+        inverse = (quote, base, at, denominator, numerator, f"{rate.source} (inverse)")
+        inverses[quote, base, at] = inverse
+    for key, inverse in inverses.items():
+        rows.setdefault(key, inverse)
+    for base, quote in {(row[0], row[1]) for row in rows.values()}:
+        oldest = min((row for row in rows.values() if row[:2] == (base, quote)), key=lambda row: int(str(row[2])))
+        rows.setdefault((base, quote, 0), (base, quote, 0, *oldest[3:]))
+    return rows
+
+
+def _finish(db: sqlite3.Connection, before: int, now_us: int, changes: BudgetChanges) -> CompileResult:
+    """Count the generation up if the transaction changed a row."""
+    generation = int(setting(db, "generation") or 0)
+    changed = db.total_changes > before
+    if changed:
+        generation += 1
+        put(db, "generation", str(generation))
+        put(db, "compiled_at", str(now_us))
+    return CompileResult(changed, generation, *map(tuple, changes))
+
+
+def _horizon_us(db: sqlite3.Connection) -> int:
+    """Up to when every budget and the operator's days are known."""
+    ends = db.execute(
+        "select coalesce(max(end_at), 0) from local_day union all select"
+        " (select coalesce(max(end_at), 0) from budget_period where budget_id = budget.id) from budget"
+    )
+    return min(int(row[0]) for row in ends)
+
+
+def _transaction(db: sqlite3.Connection, work: Callable[[], _T]) -> _T:
+    """`work()` inside one BEGIN IMMEDIATE, undone as a whole if it raises."""
+    _begin(db)
+    try:
+        result = work()
+        db.execute("commit")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("rollback")
+        raise
+    return result
+
+
+def _begin(db: sqlite3.Connection) -> None:
+    deadline = time.monotonic() + BUSY_WAIT_S
+    while True:
+        try:
+            db.execute("begin immediate")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise
+            if time.monotonic() >= deadline:
+                raise LedgerBusy("the ledger is busy in another process; try again") from error
+            time.sleep(jitter_s())
+        else:
+            return

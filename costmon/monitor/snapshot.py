@@ -1,0 +1,183 @@
+"""The Snapshot: everything a front end shows, as one frozen value. Times are aware UTC, money is `Money` (integer nano).
+
+Front ends render it and own no data; only `engine.Engine` makes one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from costmon.shim.money import Money
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """A sum with what it does not contain: `cost` is a lower bound while `unpriced` > 0.
+
+    `estimated` counts calls whose usage was estimated, not reported; their cost is inside `cost`.
+    """
+
+    cost: Money
+    calls: int = 0
+    errors: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    unpriced: int = 0
+    estimated: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SpendBy:
+    """The spend of one model or app in the operator's local day, with its share of the day (0…1)."""
+
+    name: str
+    spend: Spend
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetStatus:
+    """One budget in its current period.
+
+    `used` = spent + assumed (what unpriced calls are assumed to have cost); enforcement and `ratio` use it.
+    `level` is the highest level reached, 0 if none. `projected` is the linear projection of `used` at the period's
+    end, None before there is enough of a period (5 minutes) to project from.
+    """
+
+    name: str
+    scope: str
+    period: str
+    time_zone: str
+    start: datetime
+    end: datetime
+    limit: Money
+    spent: Money
+    assumed: Money
+    reserved: Money
+    used: Money
+    remaining: Money
+    ratio: float
+    level: int
+    levels: tuple[int, ...]
+    calls: int
+    unpriced: int
+    projected: Money | None
+    crosses_at: datetime | None
+    """When the projection reaches the limit, if that lies inside the period."""
+    blocks: str
+    """What the budget blocks now: '', 'nonessential' or 'all'."""
+    mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class BlockStatus:
+    """One file of the switch."""
+
+    scope: str
+    reason: str
+    by: str
+    since: datetime | None
+    until: datetime | None
+    automatic: bool
+    intact: bool
+    """False when the file is odd (empty, garbage, symlink …); it blocks all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderStatus:
+    """An app that checks the switch, and when it last did (to the minute)."""
+
+    app: str
+    checked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchStatus:
+    folder: str
+    blocks: tuple[BlockStatus, ...]
+    readers: tuple[ReaderStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """A scheduled job as its app announced it."""
+
+    app: str
+    name: str
+    every: timedelta | None
+    next_run: datetime | None
+    last_started: datetime | None
+    last_ended: datetime | None
+    outcome: str
+    """'', 'running', 'ok' or 'error'."""
+    runs: int
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class FeedRow:
+    """One event or refusal of the live feed, newest first.
+
+    `state` is 'reserved' (in flight), 'ok', 'error', 'unknown', 'dropped' or 'refused'.
+    `cost` is None while in flight and when the price is unknown.
+    """
+
+    at: datetime
+    app: str
+    provider: str
+    model: str
+    route: str
+    api: str
+    state: str
+    cost: Money | None
+    cost_status: str
+    input_tokens: int | None
+    output_tokens: int | None
+    duration: timedelta | None
+    note: str
+    """Why it was refused or what went wrong, one line."""
+    calls: int = 1
+    """More than 1 for refusals folded together."""
+    key: str = ""
+    """Stable identity of the row across snapshots."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """Who warns: `running` says whether any engine holds the lock, `mine` whether it is this process."""
+
+    running: bool
+    mine: bool
+    pid: int | None
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    at: datetime
+    time_zone: str
+    home: str
+    currency: str
+    engine: EngineStatus
+    budgets: tuple[BudgetStatus, ...] = ()
+    today: Spend = field(default_factory=lambda: Spend(Money(0, "USD")))
+    hour: Spend = field(default_factory=lambda: Spend(Money(0, "USD")))
+    """The last 60 minutes."""
+    burn_rate: Money = Money(0, "USD")
+    """Money an hour, measured over the last 15 minutes."""
+    by_model: tuple[SpendBy, ...] = ()
+    by_app: tuple[SpendBy, ...] = ()
+    jobs: tuple[JobStatus, ...] = ()
+    switch: SwitchStatus = SwitchStatus("", (), ())
+    feed: tuple[FeedRow, ...] = ()
+    in_flight: int = 0
+    refused_today: int = 0
+    prices_source: str = ""
+    prices_checked: datetime | None = None
+    problems: tuple[str, ...] = ()
+    """One line each: what is wrong now and how to mend it (config, ledger, notifier, nobody warns …)."""
+    simulated: bool = False
+    """True in a demo home: figures are made up and the clock may run fast."""
+    hour_bars: tuple[int, ...] = ()
+    """Cost in nano of the display currency for each of the last 24 quarter hours, oldest first."""

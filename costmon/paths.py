@@ -1,0 +1,66 @@
+"""Where costmon keeps its files.
+
+`COSTMON_HOME` puts state and config into one folder (tests, the demo, containers). Without it the state home is
+`$XDG_STATE_HOME/costmon` and the config home `$XDG_CONFIG_HOME/costmon` on Linux (XDG Base Directory Specification
+0.8), `~/Library/Application Support/costmon` on macOS, and `%LOCALAPPDATA%\\costmon` on Windows.
+
+Plain strings and `os.path`: a wrapped app pays for every import of this module.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+APP = "costmon"
+LEDGER = "ledger.db"
+_PACKAGE = os.path.dirname(os.path.abspath(__file__))
+
+
+def state_home() -> str:
+    """The folder of the ledger, the switch and the locks; containers mount this one."""
+    return os.environ.get("COSTMON_HOME") or os.path.join(_base("XDG_STATE_HOME", ".local/state"), APP)
+
+
+def config_home() -> str:
+    """The folder of config.toml, prices.toml and the user's themes."""
+    return os.environ.get("COSTMON_HOME") or os.path.join(_base("XDG_CONFIG_HOME", ".config"), APP)
+
+
+def ledger_file(home: str | None = None) -> str:
+    return os.path.join(home or state_home(), LEDGER)
+
+
+def config_file() -> str:
+    return os.path.join(config_home(), "config.toml")
+
+
+def user_prices_file() -> str:
+    return os.path.join(config_home(), "prices.toml")
+
+
+def switch_dir(home: str | None = None) -> str:
+    """The kill switch's folder: `COSTMON_SWITCH` if set, else `switch/` in the state home."""
+    return os.environ.get("COSTMON_SWITCH") or os.path.join(home or state_home(), "switch")
+
+
+def bundled(name: str) -> str:
+    """The `pricing` or `themes` folder: inside the package in a wheel, beside it in a checkout."""
+    packaged = os.path.join(_PACKAGE, "_data", name)
+    return packaged if os.path.isdir(packaged) else os.path.join(os.path.dirname(_PACKAGE), name)
+
+
+def make_private(folder: str) -> str:
+    """Create `folder` (and parents) readable by its owner alone; an existing one keeps its mode."""
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    return folder
+
+
+def _base(variable: str, below_home: str) -> str:
+    if sys.platform == "win32":
+        return os.environ.get("LOCALAPPDATA") or os.path.expanduser("~\\AppData\\Local")
+    if sys.platform == "darwin":
+        return os.path.expanduser("~/Library/Application Support")
+    value = os.environ.get(variable, "")
+    # The specification says a relative path must be ignored.
+    return value if os.path.isabs(value) else os.path.join(os.path.expanduser("~"), below_home)

@@ -1,0 +1,55 @@
+"""The one clock of the ledger: integer microseconds since 1970 UTC.
+
+An injected clock (the demo, tests) is a JSON file `clock.json` in the home, beside the marker file `DEMO`:
+`{"real_at": µs, "at": µs, "rate": 720.0}` means that one real second counts as `rate` seconds since `real_at`.
+Without the marker the file is ignored, so that nobody's budget runs on a made-up time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import Callable
+
+Clock = Callable[[], int]
+MARKER = "DEMO"
+CLOCK_FILE = "clock.json"
+
+
+def system_clock() -> int:
+    """Now, in µs since 1970 UTC."""
+    return time.time_ns() // 1000
+
+
+def clock_of(home: str) -> Clock:
+    """The clock that holds in `home`: the system's, or the injected one of a demo home."""
+    path = os.path.join(home, CLOCK_FILE)
+    if not os.path.exists(path):
+        return system_clock
+    if not is_demo(home):
+        from costmon.shim.faults import report
+
+        report("clock", f"{path} is ignored: only a demo home may have its own clock")
+        return system_clock
+    try:
+        with open(path, encoding="utf-8") as file:
+            spec = json.load(file)
+        return _scaled(int(spec["real_at"]), int(spec["at"]), float(spec["rate"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        from costmon.shim.faults import report
+
+        report("clock", f"{path} is ignored: {error}")
+        return system_clock
+
+
+def is_demo(home: str) -> bool:
+    """Whether `home` is a simulation's, by its marker file."""
+    return os.path.exists(os.path.join(home, MARKER))
+
+
+def _scaled(real_at: int, at: int, rate: float) -> Clock:
+    def now() -> int:
+        return at + int((time.time_ns() // 1000 - real_at) * rate)
+
+    return now

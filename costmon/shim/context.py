@@ -1,0 +1,111 @@
+"""Whose call it is: app, route, job and whether it is essential. The innermost setting wins.
+
+`instrument()` and the environment (`COSTMON_APP`, `COSTMON_ROUTE`, `COSTMON_JOB`, `COSTMON_ESSENTIAL`) give the
+process's defaults; `costmon.context(...)` overrides them for a block or a function.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from contextvars import ContextVar, Token
+from typing import Any, NamedTuple, TypeVar
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class Labels(NamedTuple):
+    """None means "as outside"."""
+
+    app: str | None = None
+    route: str | None = None
+    job: str | None = None
+    essential: bool | None = None
+
+
+_current: ContextVar[Labels] = ContextVar("costmon_labels", default=Labels())
+_process = Labels()
+
+
+def set_process_labels(labels: Labels) -> None:
+    """The defaults of this process, as `instrument()` was told."""
+    global _process
+    _process = Labels(*(new if new is not None else old for new, old in zip(labels, _process, strict=True)))
+
+
+def labels() -> tuple[str, str, str, bool]:
+    """(app, route, job, essential) that hold here and now."""
+    inner = _current.get()
+    return (
+        _pick(inner.app, _process.app, "COSTMON_APP") or program_name(),
+        _pick(inner.route, _process.route, "COSTMON_ROUTE"),
+        _pick(inner.job, _process.job, "COSTMON_JOB"),
+        _essential(inner.essential, _process.essential),
+    )
+
+
+class context:  # noqa: N801 - reads as a keyword where it is used
+    """Label the calls of a block or a function: `with costmon.context(route="/chat", essential=True): …`.
+
+    Works as a context manager and as a decorator of sync and async functions; every argument is optional.
+    """
+
+    def __init__(
+        self, *, app: str | None = None, route: str | None = None, job: str | None = None, essential: bool | None = None
+    ) -> None:
+        self._labels = Labels(app, route, job, essential)
+        self._tokens: list[Token[Labels]] = []
+
+    def __enter__(self) -> context:
+        outside = _current.get()
+        merged = Labels(*(new if new is not None else old for new, old in zip(self._labels, outside, strict=True)))
+        self._tokens.append(_current.set(merged))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _current.reset(self._tokens.pop())
+
+    def __call__(self, function: _F) -> _F:
+        import inspect
+
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def labelled_async(*args: Any, **kwargs: Any) -> Any:
+                with context(**self._labels._asdict()):
+                    return await function(*args, **kwargs)
+
+            return labelled_async  # type: ignore[return-value]
+
+        @functools.wraps(function)
+        def labelled(*args: Any, **kwargs: Any) -> Any:
+            with context(**self._labels._asdict()):
+                return function(*args, **kwargs)
+
+        return labelled  # type: ignore[return-value]
+
+
+def program_name() -> str:
+    """The script's name without '.py', or the module's for `python -m`."""
+    main = sys.modules.get("__main__")
+    spec = getattr(main, "__spec__", None)
+    if spec is not None and spec.name:
+        return str(spec.name).removesuffix(".__main__")
+    name = os.path.basename(sys.argv[0] if sys.argv else "")
+    return name.removesuffix(".py") or "python"
+
+
+def _pick(inner: str | None, process: str | None, variable: str) -> str:
+    if inner is not None:
+        return inner
+    return process if process is not None else os.environ.get(variable, "")
+
+
+def _essential(inner: bool | None, process: bool | None) -> bool:
+    if inner is not None:
+        return inner
+    if process is not None:
+        return process
+    return os.environ.get("COSTMON_ESSENTIAL", "").lower() in ("1", "true", "yes", "on")

@@ -1,0 +1,75 @@
+"""Hooks into HTTP clients and SDKs, set when they are imported: nothing is imported early."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+from costmon.shim.faults import guarded
+from costmon.shim.hooks import http, sdk
+
+_CLIENTS = ("httpx", "httpx2")
+_SDK_TAIL = "._base_client"
+
+
+def install() -> None:
+    """Hook what is imported already and whatever will be. Calling it again does nothing."""
+    if any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        return
+    sys.meta_path.insert(0, _Finder())
+    for name, module in list(sys.modules.items()):
+        patch = patch_for(name)
+        if patch is not None and module is not None:
+            guarded(f"hook {name}", patch, module)
+
+
+def patch_for(name: str) -> Callable[[ModuleType], None] | None:
+    """What to do with a module of this name once it is loaded."""
+    if name in _CLIENTS:
+        return http.patch
+    return sdk.patch if name.endswith(_SDK_TAIL) else None
+
+
+class _Finder(MetaPathFinder):
+    """Lets the other finders find, and patches the module right after it has run."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        patch = patch_for(fullname)
+        if patch is None:
+            return None
+        for finder in sys.meta_path:
+            if finder is self or not hasattr(finder, "find_spec"):
+                continue
+            spec = finder.find_spec(fullname, path, target)
+            if spec is not None:
+                if spec.loader is not None and hasattr(spec.loader, "exec_module"):
+                    spec.loader = _Loader(spec.loader, patch)
+                return spec
+        return None
+
+
+class _Loader(Loader):
+    """The real loader, followed by our patch; everything else is the real one's."""
+
+    def __init__(self, inner: Loader, patch: Callable[[ModuleType], None]) -> None:
+        self._inner = inner
+        self._patch = patch
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._inner.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._inner
+        module.__loader__ = self._inner
+        self._inner.exec_module(module)
+        guarded(f"hook {module.__name__}", self._patch, module)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)

@@ -1,0 +1,38 @@
+"""The two things an app calls first: `instrument()` to be watched, `guard()` to ask before something expensive."""
+
+from __future__ import annotations
+
+from costmon.shim import context, runtime
+from costmon.shim.faults import guarded
+
+
+def instrument(
+    app: str | None = None, *, route: str | None = None, job: str | None = None, essential: bool | None = None
+) -> None:
+    """Watch this process's calls to LLM APIs, and refuse them when a budget or the switch says so.
+
+    Args:
+        app: the name this app spends under; default `COSTMON_APP`, else the script's name.
+        route, job: default labels of its calls; default `COSTMON_ROUTE`, `COSTMON_JOB`.
+        essential: True keeps it going from 95 % of a budget to 100 %; default `COSTMON_ESSENTIAL`, else False.
+
+    Never raises and may be called again (later names win). Does nothing with `COSTMON_ENABLED=0`.
+    """
+    if not runtime.enabled():
+        return
+    context.set_process_labels(context.Labels(app, route, job, essential))
+    from costmon.shim import hooks
+
+    guarded("install its hooks", hooks.install)
+
+
+def guard(provider: str = "", model: str = "") -> None:
+    """Raise `SpendBlocked` if the switch blocks this app (and provider and model, if named) now; else return.
+
+    For calls costmon does not see, and to stop before the work that leads to a call.
+    """
+    if not runtime.enabled():
+        return
+    recorder = guarded("check the switch", runtime.recorder)
+    if recorder is not None:
+        recorder.check_switch(provider, model, context.labels())

@@ -1,0 +1,377 @@
+"""The connection to the ledger: one per process, opened lazily, created by whoever comes first.
+
+Only `BEGIN IMMEDIATE` (a deferred read-then-write fails at once under WAL). Waiting is our own short jittered retry, so
+that an event loop can await it. A process id check on every use: no connection crosses a fork. Only SQLite opens the
+database files; the locks are files of their own.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from costmon import paths
+from costmon.errors import LedgerBusy, LedgerUnusable
+from costmon.shim import schema
+from costmon.shim.clock import clock_of
+
+if TYPE_CHECKING:
+    import sqlite3
+    from threading import Lock
+
+    Connection = sqlite3.Connection
+
+_T = TypeVar("_T")
+
+ADMIT_WAIT_S = 0.25
+SETTLE_WAIT_S = 2.0
+CREATE_WAIT_S = 10.0
+REOPEN_AFTER_S = 5.0
+CHECKPOINT_BYTES = 16 * 1024 * 1024
+_CHECKPOINT_EVERY = 256
+_NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "9p", "fuse", "virtiofs", "ceph", "glusterfs", "afs", "vboxsf")
+_inherited: list[Any] = []
+
+
+def wal_reset_bug(version: tuple[int, ...]) -> bool:
+    """Whether this SQLite can lose a commit when a checkpoint races a write.
+
+    Fixed in 3.51.3, and in the branches 3.50.7 and 3.44.6 (SQLite forum, 2026; litestream issue 1432).
+    """
+    if version >= (3, 51, 3):
+        return False
+    if version[:2] == (3, 50):
+        return version < (3, 50, 7)
+    if version[:2] == (3, 44):
+        return version < (3, 44, 6)
+    return True
+
+
+class Ledger:
+    """One process's door to the ledger in `home`.
+
+    `write` runs a function inside one transaction and returns its result, or raises LedgerBusy or LedgerUnusable.
+    """
+
+    def __init__(self, home: str) -> None:
+        self.home = home
+        self.path = paths.ledger_file(home)
+        self.now = clock_of(home)
+        self._pid = -1
+        self._db: Connection | None = None
+        self._failed_at = -REOPEN_AFTER_S
+        self._failure = ""
+        self._writes = 0
+        self._checkpoint_lock: FileLock | None = None
+        self._lock: Lock
+        self._own_process()
+
+    def write(self, work: Callable[[Connection], _T], wait_s: float) -> _T:
+        """Run `work(connection)` in one `BEGIN IMMEDIATE` transaction, waiting at most `wait_s` for the lock."""
+        deadline = time.monotonic() + wait_s
+        while True:
+            try:
+                return self.write_once(work, max(0.0, deadline - time.monotonic()))
+            except LedgerBusy:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise
+                time.sleep(min(left, jitter_s()))
+
+    async def write_async(self, work: Callable[[Connection], _T], wait_s: float) -> _T:
+        """Like `write`, but a busy ledger is awaited, so the event loop runs on."""
+        deadline = time.monotonic() + wait_s
+        while True:
+            try:
+                return self.write_once(work, 0.005)
+            except LedgerBusy:
+                left = deadline - time.monotonic()
+                if left <= 0 or not await async_sleep(min(left, jitter_s())):
+                    raise
+
+    def write_once(self, work: Callable[[Connection], _T], lock_wait_s: float = 0.01) -> _T:
+        """One try at a transaction. Raises LedgerBusy at once when another process or thread holds the ledger."""
+        if self._pid != os.getpid():
+            self._own_process()
+        if not self._lock.acquire(timeout=lock_wait_s):
+            raise LedgerBusy("the ledger is busy in another thread")
+        try:
+            return self._transaction(self._connect(), work)
+        finally:
+            self._lock.release()
+
+    def read(self, work: Callable[[Connection], _T]) -> _T:
+        """Run `work(connection)` outside a transaction. Raises LedgerBusy or LedgerUnusable."""
+        if self._pid != os.getpid():
+            self._own_process()
+        if not self._lock.acquire(timeout=ADMIT_WAIT_S):
+            raise LedgerBusy("the ledger is busy in another thread")
+        try:
+            return work(self._connect())
+        except Exception as error:
+            self._raise(error)
+        finally:
+            self._lock.release()
+
+    def checkpoint_if_large(self) -> None:
+        """Move the write-ahead log into the database once it passes 16 MB; never on an event loop."""
+        self._writes += 1
+        if self._writes % _CHECKPOINT_EVERY:
+            return
+        try:
+            if os.stat(self.path + "-wal").st_size > CHECKPOINT_BYTES:
+                self.checkpoint()
+        except OSError:
+            pass
+
+    def checkpoint(self) -> bool:
+        """Checkpoint now, alone where this SQLite needs that. False when somebody else is writing."""
+        if self._pid != os.getpid():
+            self._own_process()
+        if not self._lock.acquire(timeout=ADMIT_WAIT_S):
+            return False
+        try:
+            db = self._connect()
+            if self._checkpoint_lock is not None and not self._checkpoint_lock.acquire(exclusive=True):
+                return False
+            try:
+                return bool(db.execute("pragma wal_checkpoint(truncate)").fetchone()[0] == 0)
+            finally:
+                if self._checkpoint_lock is not None:
+                    self._checkpoint_lock.release()
+        except Exception as error:
+            self._raise(error)
+        finally:
+            self._lock.release()
+
+    def close(self) -> None:
+        """Close this process's connection; the next use opens a new one."""
+        with self._lock:
+            db, self._db = self._db, None
+            if db is not None and self._pid == os.getpid():
+                db.close()
+
+    def _own_process(self) -> None:
+        """Start afresh in this process; an inherited connection is kept referenced, never used, never closed."""
+        from threading import Lock
+
+        if self._db is not None:
+            _inherited.append((self._db, self._checkpoint_lock))
+        self._db = None
+        self._checkpoint_lock = None
+        self._lock = Lock()
+        self._pid = os.getpid()
+
+    def _connect(self) -> Connection:
+        if self._db is not None:
+            return self._db
+        if time.monotonic() - self._failed_at < REOPEN_AFTER_S:
+            raise LedgerUnusable(self._failure)
+        try:
+            self._db, self._checkpoint_lock = open_ledger(self.home)
+        except Exception as error:
+            self._raise(error)
+        return self._db
+
+    def _transaction(self, db: Connection, work: Callable[[Connection], _T]) -> _T:
+        shared = self._checkpoint_lock
+        if shared is not None and not shared.acquire(exclusive=False):
+            raise LedgerBusy("a checkpoint is running")
+        try:
+            db.execute("begin immediate")
+            try:
+                result = work(db)
+                db.execute("commit")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("rollback")
+                raise
+            return result
+        except Exception as error:
+            self._raise(error)
+        finally:
+            if shared is not None:
+                shared.release()
+
+    def _raise(self, error: Exception) -> NoReturn:
+        diagnosed = self._diagnose(error)
+        if diagnosed is error:
+            raise error
+        raise diagnosed from error
+
+    def _diagnose(self, error: Exception) -> Exception:
+        """SQLite's and the system's errors as ours; anything else as it is. A broken connection is dropped."""
+        import sqlite3
+
+        if isinstance(error, (LedgerBusy, LedgerUnusable)) or not isinstance(error, (sqlite3.Error, OSError)):
+            return error
+        if isinstance(error, sqlite3.IntegrityError):
+            return error
+        if isinstance(error, sqlite3.OperationalError) and _is_busy(error):
+            return LedgerBusy("the ledger is busy in another process")
+        self._failure = f"{self.path}: {error}"
+        self._failed_at = time.monotonic()
+        self._db = None
+        return LedgerUnusable(self._failure)
+
+
+class FileLock:
+    """An advisory lock on a file beside the ledger (flock); where flock is missing it always succeeds."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+
+    def acquire(self, *, exclusive: bool, wait_s: float = 0.0) -> bool:
+        """True once the lock is ours, False if it is not within `wait_s`."""
+        if sys.platform == "win32":
+            return True
+        import fcntl
+
+        kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+        deadline = time.monotonic() + wait_s
+        while True:
+            try:
+                fcntl.flock(self._descriptor, kind | fcntl.LOCK_NB)
+            except OSError:
+                if time.monotonic() >= deadline:
+                    return False
+                time.sleep(jitter_s())
+            else:
+                return True
+
+    def release(self) -> None:
+        if sys.platform != "win32":
+            import fcntl
+
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+def open_ledger(home: str) -> tuple[Connection, FileLock | None]:
+    """A connection to the ledger of `home`, created and migrated if need be, and the lock checkpoints need.
+
+    Raises sqlite3.Error, OSError or LedgerUnusable.
+    """
+    import sqlite3
+
+    paths.make_private(home)
+    path = paths.ledger_file(home)
+    _create_private(path)
+    db = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=64)
+    try:
+        _prepare(db, home)
+    except BaseException:
+        db.close()
+        raise
+    affected = wal_reset_bug(sqlite3.sqlite_version_info)
+    return db, FileLock(os.path.join(home, "checkpoint.lock")) if affected else None
+
+
+def _create_private(path: str) -> None:
+    """An empty file only its owner can read: SQLite gives its -wal and -shm the same mode. An existing one is not opened."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        pass
+
+
+def _prepare(db: Connection, home: str) -> None:
+    if db.execute("pragma user_version").fetchone()[0] < schema.VERSION:
+        creation = FileLock(os.path.join(home, "ledger.lock"))
+        try:
+            if not creation.acquire(exclusive=True, wait_s=CREATE_WAIT_S):
+                raise LedgerBusy("another process is creating the ledger")
+            _create(db, home)
+        finally:
+            creation.close()
+    db.execute("pragma wal_autocheckpoint = 0")
+    durable = db.execute("select value from setting where key = 'synchronous'").fetchone()
+    wal = db.execute("pragma journal_mode").fetchone()[0] == "wal"
+    db.execute("pragma synchronous = " + ("full" if not wal or durable == ("full",) else "normal"))
+
+
+def _create(db: Connection, home: str) -> None:
+    """Bring the schema up to date; the caller holds the creation lock. Foreign files are refused, never changed."""
+    version = db.execute("pragma user_version").fetchone()[0]
+    if version >= schema.VERSION:
+        return
+    tables = {row[0] for row in db.execute("select name from sqlite_master where type = 'table'")}
+    if tables and not tables & {"event", "_sqlite_migrations"}:
+        raise LedgerUnusable(f"{paths.ledger_file(home)} is a database of something else; move it away")
+    if not tables and not on_network_file_system(home):
+        db.execute("pragma journal_mode = wal")
+    for number, (_, statements) in enumerate(schema.STEPS[version:], start=version + 1):
+        db.execute("begin immediate")
+        try:
+            for statement in statements:
+                db.execute(statement)
+            if number == 1:
+                _seed(db, home)
+            db.execute(f"pragma user_version = {number}")
+            db.execute("commit")
+        except BaseException:
+            db.execute("rollback")
+            raise
+
+
+def _seed(db: Connection, home: str) -> None:
+    """What a new ledger knows before costmon itself ever ran: its machine's name and the bundled prices."""
+    settings = {"machine": os.urandom(4).hex(), "generation": "1"}
+    db.executemany("insert or ignore into setting values (?, ?)", settings.items())
+    catalog = os.path.join(paths.bundled("pricing"), "catalog.json")
+    try:
+        from costmon.shim.cards import seed_rows
+
+        rows = seed_rows(catalog)
+    except (OSError, ValueError) as error:
+        from costmon.shim.faults import report
+
+        report("seed prices", f"{catalog} cannot be read ({error}); every model is unpriced until `costmon prices build`")
+        return
+    db.executemany("insert or ignore into catalog (provider, layer, source, version, models) values (?, ?, ?, ?, ?)", rows)
+
+
+def on_network_file_system(folder: str) -> bool:
+    """Whether `folder` lies on a file system where WAL's shared memory does not work (SQLite, "Write-Ahead Logging")."""
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
+            mounts = [line.split() for line in file]
+    except OSError:
+        return False
+    target = os.path.realpath(folder)
+    best, kind = "", ""
+    for fields in mounts:
+        point = fields[4].replace("\\040", " ")
+        inside = target == point or target.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= len(best):
+            best, kind = point, fields[fields.index("-") + 1]
+    return kind.startswith(_NETWORK_FILE_SYSTEMS) and kind != "fuse.fuse-overlayfs"
+
+
+def jitter_s() -> float:
+    """1 to 20 ms, at random: SQLite's own back-off lets one writer starve the others."""
+    return (1 + os.urandom(1)[0] % 20) / 1000
+
+
+def _is_busy(error: Exception) -> bool:
+    name = str(getattr(error, "sqlite_errorname", ""))
+    return name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or "locked" in str(error)
+
+
+async def async_sleep(seconds: float) -> bool:
+    """Sleep on a running asyncio loop; False under any other kind of loop (where only a short wait is harmless)."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None:
+        return False
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    await asyncio.sleep(seconds)
+    return True

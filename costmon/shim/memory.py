@@ -1,0 +1,84 @@
+"""Enforcement while the ledger cannot answer: from the last known remainder of each budget, less what was spent since.
+
+With nothing known a process may spend min(1 % of the budget, $1), then calls are refused until the ledger answers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from costmon.errors import SpendBlocked
+from costmon.shim.booking import Charge, charge
+from costmon.shim.money import NANO, PAR, convert
+from costmon.shim.policy import Budget, Period, Policy
+
+if TYPE_CHECKING:
+    from costmon.shim.events import Attempt
+    from costmon.shim.recorder import Open
+
+_NANO_PER_TOKEN = 10_000  # $10 per million tokens where not even a price can be read
+_ALLOWANCE = NANO
+_DEFAULT_OUTPUT = 1000
+
+
+class Memory:
+    """What this process last knew of its budgets, and what it let through since."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Budget, Period]] = {}
+        self._since: dict[int, int] = {}
+        self._unknown_spent = 0
+
+    def saw(self, budget: Budget, period: Period) -> None:
+        """The ledger just said this."""
+        self._known[budget.id] = (budget, period)
+        self._since[budget.id] = 0
+
+    def recovered(self) -> None:
+        """The ledger answers again; everything spent meanwhile is spooled and on its way there."""
+        self._unknown_spent = 0
+
+    def guess(self, input_tokens: int, max_output: int | None) -> int:
+        """A reservation in nano USD without any price at hand."""
+        return (input_tokens + (max_output or _DEFAULT_OUTPUT)) * _NANO_PER_TOKEN
+
+    def admit(
+        self, attempt: Attempt, labels: dict[str, str], policy: Policy | None, now: int, *, strict: bool
+    ) -> list[Charge]:
+        """The charges of a call admitted from memory. Raises SpendBlocked."""
+        if strict:
+            raise _refused("the ledger cannot answer and strict = true", attempt)
+        if policy is None:
+            self._allow(attempt, _ALLOWANCE)
+            return []
+        charges = []
+        for budget in policy.matching(labels) if attempt.estimate else []:
+            rate = policy.rate(attempt.currency or "USD", budget.currency, now) or PAR
+            amount = convert(attempt.estimate, rate)
+            known = self._known.get(budget.id)
+            if known is None or known[1].end <= now:
+                self._allow(attempt, min(budget.amount // 100, _ALLOWANCE))
+                continue
+            period = known[1]
+            left = budget.amount - period.used - period.reserved - self._since.get(budget.id, 0)
+            if budget.blocks_100 and (left <= 0 or (budget.strict and amount > left)):
+                raise _refused(f'the ledger cannot answer and budget "{budget.name}" was used up when it last did', attempt)
+            self._since[budget.id] = self._since.get(budget.id, 0) + amount
+            charges.append(charge(budget, period, 0, rate))
+        return charges
+
+    def spent(self, held: Open) -> None:
+        """A settlement had to be spooled: its reservation is in the ledger already if it was written."""
+        if not held.written:
+            return
+        for budget_id, _, reserved, *_ in held.charges:
+            self._since[budget_id] = self._since.get(budget_id, 0) + max(0, reserved)
+
+    def _allow(self, attempt: Attempt, allowance: int) -> None:
+        if self._unknown_spent + attempt.estimate > allowance:
+            raise _refused("the ledger cannot answer and the allowance without it is used up", attempt)
+        self._unknown_spent += attempt.estimate
+
+
+def _refused(reason: str, attempt: Attempt) -> SpendBlocked:
+    return SpendBlocked(f"{reason}; run `costmon doctor`", scope=f"app={attempt.app}", rule="ledger", retry_after=5.0)

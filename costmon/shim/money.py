@@ -1,0 +1,95 @@
+"""Money as integers: 1e-9 of a currency's unit ("nano"), rounded once, half to even.
+
+    >>> to_nano(Decimal("0.0012"))
+    1200000
+    >>> amount(1200000)
+    '0.0012'
+
+Never a float: `Fraction` and `Decimal` compute, `int` is stored (int64 sums reach 9.2 billion units).
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from typing import NamedTuple
+
+NANO = 1_000_000_000
+_EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
+_ONE_NANO = Decimal("1e-9")
+# Currencies whose smallest coin is the unit itself, ISO 4217 exponent 0.
+_NO_DECIMALS = frozenset({"BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "XAF", "XOF"})
+_SYMBOLS = {"USD": "$", "KRW": "₩", "EUR": "€", "GBP": "£", "JPY": "¥", "CNY": "CN¥", "INR": "₹"}
+
+
+class Money(NamedTuple):
+    """`nano` 1e-9 units of `currency` (ISO 4217, upper case)."""
+
+    nano: int
+    currency: str
+
+    def to_json(self) -> dict[str, str]:
+        """The one form money has in every `--json`."""
+        return {"amount": amount(self.nano), "currency": self.currency}
+
+
+class Rate(NamedTuple):
+    """An exchange rate as an exact fraction: quote units per base unit."""
+
+    numerator: int
+    denominator: int
+
+
+PAR = Rate(1, 1)
+
+
+def to_nano(value: Decimal) -> int:
+    """Round `value` units to nano, half to even. Raises ArithmeticError for NaN and infinity."""
+    if not value.is_finite():
+        raise ArithmeticError("an amount of money must be finite")
+    return int(value.quantize(_ONE_NANO, context=_EXACT).scaleb(9, _EXACT))
+
+
+def divide_half_even(numerator: int, denominator: int) -> int:
+    """`numerator / denominator` (denominator > 0), rounded half to even."""
+    quotient, remainder = divmod(numerator, denominator)
+    twice = 2 * remainder
+    if twice > denominator or (twice == denominator and quotient & 1):
+        return quotient + 1
+    return quotient
+
+
+def convert(nano: int, rate: Rate) -> int:
+    """`nano` of the base currency as nano of the quote currency."""
+    if rate.numerator == rate.denominator:
+        return nano
+    return divide_half_even(nano * rate.numerator, rate.denominator)
+
+
+def amount(nano: int) -> str:
+    """Plain decimal digits without exponent or trailing zeros: '0.0012', '15000', '-3.5'."""
+    sign = "-" if nano < 0 else ""
+    whole, fraction = divmod(abs(nano), NANO)
+    return f"{sign}{whole}" + (f".{fraction:09d}".rstrip("0") if fraction else "")
+
+
+def format_money(nano: int, currency: str, *, places: int | None = None) -> str:
+    """For people: '$0.0012', '$12.34', '₩15,000'; small sums keep the digits that matter.
+
+    Args:
+        places: force that many decimals; default: by currency, with more digits while the sum is small.
+    """
+    sign = "-" if nano < 0 else ""
+    symbol = _SYMBOLS.get(currency, f"{currency} ")
+    decimals = places if places is not None else _places(abs(nano), currency)
+    rounded = divide_half_even(abs(nano) * 10**decimals, NANO)
+    whole, fraction = divmod(rounded, 10**decimals)
+    return f"{sign}{symbol}{whole:,}" + (f".{fraction:0{decimals}d}" if decimals else "")
+
+
+def _places(nano: int, currency: str) -> int:
+    base = 0 if currency in _NO_DECIMALS else 2
+    if nano == 0 or nano >= NANO:
+        return base
+    if currency in _NO_DECIMALS:
+        return 2
+    return 4 if nano >= NANO // 1000 else 6

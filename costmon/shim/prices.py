@@ -1,0 +1,99 @@
+"""Rate cards for the calls of this process: looked up in the ledger's compiled catalogue, then kept in memory."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from costmon.shim import cards
+from costmon.shim.events import Usage
+from costmon.shim.money import NANO, divide_half_even
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+# Where a model of an unknown host is looked for after its API's family: the makers themselves.
+MAKERS = ("openai", "anthropic", "google", "mistral", "deepseek", "x-ai", "cohere", "moonshotai", "zhipuai", "minimax")
+_MINUTE_US = 60_000_000
+_MAX_CACHED = 2000
+_LAST_RESORT_PER_TOKEN = 75_000  # nano USD: $75 per million, the dearest maker's list price of a current text model
+_Rows = list[tuple[int, str, str, list[dict[str, Any]]]]
+
+
+class Prices:
+    """The catalogue of one ledger, as far as this process needed it."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, _Rows] = {}
+        self._cards: dict[tuple[str, str, str, int], cards.Card | None] = {}
+        self._dearest: dict[str, cards.Card | None] = {}
+
+    def card(self, db: Connection, provider: str, model: str, at: int, tier: str, *, anywhere: bool) -> cards.Card | None:
+        """The card of `model` at `at` (µs UTC), or None when its price is unknown.
+
+        `anywhere`: the host is no known provider, so a catalogue model of any maker costs its list price.
+        """
+        key = (provider, model, tier + ("*" if anywhere else ""), at // _MINUTE_US)
+        if key not in self._cards:
+            if len(self._cards) >= _MAX_CACHED:
+                self._cards.clear()
+            self._cards[key] = self._find(db, provider, model, at, tier, anywhere=anywhere)
+        return self._cards[key]
+
+    def assumed(self, db: Connection, provider: str, family: str, at: int, setting: str, usage: Usage) -> int:
+        """What enforcement assumes a call of unknown price costs, nano USD.
+
+        `setting` is `dearest` (the provider's dearest current text model) or a rate in USD per million tokens.
+        """
+        tokens = usage.get("input_tokens", 0) + usage.get("output_tokens", 0)
+        if setting not in ("dearest", "refuse"):
+            from decimal import Decimal
+
+            rate = Decimal(setting)
+            return divide_half_even(int(rate * NANO) * tokens, 1_000_000)
+        card = self._dearest_of(db, provider, at) or self._dearest_of(db, family, at)
+        if card is None:
+            return _LAST_RESORT_PER_TOKEN * tokens
+        plain = {name: usage.get(name, 0) for name in ("input_tokens", "output_tokens")}
+        return cards.price(card, plain).nano or 0
+
+    def _find(
+        self, db: Connection, provider: str, model: str, at: int, tier: str, *, anywhere: bool
+    ) -> cards.Card | None:
+        context = {"service_tier": tier} if tier else {}
+        names = [provider, *(maker for maker in MAKERS if maker != provider)] if anywhere else [provider]
+        for spelling in _spellings(model):
+            for name in names:
+                card = cards.lookup(self._of(db, name), name, spelling, at, context)
+                if card is not None:
+                    return card
+        return None
+
+    def _of(self, db: Connection, provider: str) -> _Rows:
+        if provider not in self._rows:
+            found = db.execute(
+                "select layer, source, version, models from catalog where provider = ? order by layer", (provider,)
+            ).fetchall()
+            self._rows[provider] = [(layer, source, version, json.loads(text)) for layer, source, version, text in found]
+        return self._rows[provider]
+
+    def _dearest_of(self, db: Connection, provider: str, at: int) -> cards.Card | None:
+        if provider not in self._dearest:
+            layers = self._of(db, provider)
+            found = [cards.dearest(models, provider, at, source, version) for _, source, version, models in layers[-1:]]
+            self._dearest[provider] = found[0] if found else None
+        return self._dearest[provider]
+
+
+def _spellings(model: str) -> list[str]:
+    """The model as named, then without the prefixes gateways put before it ('openai/gpt-4o', 'models/gemini-…')."""
+    bare = model.rpartition("/")[2]
+    return [model] if bare == model else [model, bare]
+
+
+def keep_card(db: Connection, card: cards.Card, now: int) -> None:
+    """Every card ever used stays in the ledger, so that its costs can be explained for good."""
+    db.execute(
+        "insert or ignore into rate_card (hash, card, source, version, first_seen_at) values (?, ?, ?, ?, ?)",
+        (card.hash, card.canonical, card.source, card.version, now),
+    )

@@ -1,0 +1,163 @@
+"""The ledger's tables, shared by the shim (which may be the first to open it) and the store (which migrates it).
+
+Every step is plain SQL in order; `PRAGMA user_version` counts the steps applied. A later step only adds tables or
+defaulted columns, because a host may run an older shim. Units: times are microseconds since 1970 UTC (`*_at`), money is
+integer 1e-9 of the row's currency, tokens and calls are counts.
+"""
+
+from __future__ import annotations
+
+_DIMENSIONS = "provider, model, app, route, job, currency"
+_SUMS = ("calls", "errors", "input_tokens", "output_tokens", "cost", "unpriced", "estimated")
+
+
+def _rollup(table: str, slot: str) -> str:
+    return f"""create table if not exists {table} (
+        {slot} integer not null,
+        provider text not null, model text not null, app text not null, route text not null, job text not null,
+        currency text not null,
+        calls integer not null, errors integer not null, input_tokens integer not null, output_tokens integer not null,
+        cost integer not null, unpriced integer not null, estimated integer not null,
+        primary key ({slot}, {_DIMENSIONS})
+    ) without rowid"""
+
+
+def _add(table: str, slot: str, slot_value: str, row: str, sign: str) -> str:
+    """Add (or, with sign '-', take back) one settled event to a rollup."""
+    updates = ", ".join(f"{name} = {name} + excluded.{name}" for name in _SUMS)
+    return f"""insert into {table} ({slot}, {_DIMENSIONS}, {", ".join(_SUMS)})
+        values ({slot_value}, {row}.provider, {row}.model, {row}.app, {row}.route, {row}.job, {row}.currency,
+            {sign}1, {sign}({row}.outcome <> 'ok'), {sign}coalesce({row}.input_tokens, 0),
+            {sign}coalesce({row}.output_tokens, 0), {sign}coalesce({row}.cost, 0), {sign}({row}.cost is null),
+            {sign}({row}.cost_status = 'estimated'))
+        on conflict ({slot}, {_DIMENSIONS}) do update set {updates};"""  # noqa: S608 - names are ours
+
+
+def _both(row: str, sign: str) -> str:
+    quarter = f"{row}.created_at - {row}.created_at % 900000000"
+    return _add("rollup_quarter", "slot_at", quarter, row, sign) + _add(
+        "rollup_day", "day_at", f"{row}.local_day_at", row, sign
+    )
+
+
+_LEDGER = (
+    "create table if not exists setting (key text primary key, value text not null) without rowid",
+    """create table if not exists event (
+        id text primary key,
+        created_at integer not null,
+        settled_at integer,
+        local_day_at integer not null,
+        machine text not null,
+        source text not null,
+        app text not null,
+        route text not null default '',
+        job text not null default '',
+        essential integer not null default 0,
+        api text not null,
+        provider text not null,
+        model text not null,
+        endpoint text not null default '',
+        state text not null check (state in ('reserved', 'settled')),
+        outcome text check (outcome in ('ok', 'error', 'unknown', 'dropped')),
+        status_code integer,
+        error text,
+        usage_status text check (usage_status in ('reported', 'estimated', 'none')),
+        input_tokens integer, output_tokens integer, total_tokens integer,
+        cache_read_tokens integer, cache_write_tokens integer, cache_write_1h_tokens integer,
+        reasoning_tokens integer,
+        units text,
+        service_tier text,
+        reserved integer not null default 0,
+        cost integer,
+        currency text not null default '',
+        cost_status text check (cost_status in ('priced', 'partial', 'estimated', 'reported', 'free', 'unknown')),
+        price_version text,
+        duration_us integer, first_token_us integer,
+        request_id text, response_id text,
+        owner text,
+        lease_until integer,
+        charges text not null default '[]',
+        note text
+    ) without rowid""",
+    "create unique index if not exists event_response on event (provider, response_id) where response_id is not null",
+    "create index if not exists event_open on event (lease_until) where state = 'reserved'",
+    _rollup("rollup_quarter", "slot_at"),
+    _rollup("rollup_day", "day_at"),
+    f"""create trigger if not exists event_inserted after insert on event when new.state = 'settled'
+        begin {_both("new", "")} end""",
+    f"""create trigger if not exists event_settled after update on event
+        when new.state = 'settled' and old.state = 'reserved' begin {_both("new", "")} end""",
+    f"""create trigger if not exists event_corrected after update on event
+        when new.state = 'settled' and old.state = 'settled'
+        begin {_both("old", "-")} {_both("new", "")} end""",
+    """create table if not exists budget (
+        id integer primary key,
+        name text not null unique,
+        scope_key text not null, scope_value text not null,
+        amount integer not null, currency text not null,
+        period text not null, time_zone text not null,
+        mode text not null,
+        levels text not null, at_95 text not null, at_100 text not null,
+        limit_version integer not null default 1,
+        definition text not null
+    )""",
+    """create table if not exists budget_period (
+        budget_id integer not null, start_at integer not null, end_at integer not null,
+        spent integer not null default 0, assumed integer not null default 0, reserved integer not null default 0,
+        calls integer not null default 0, unpriced integer not null default 0,
+        primary key (budget_id, start_at)
+    ) without rowid""",
+    "create table if not exists local_day (start_at integer primary key, end_at integer not null, label text not null)",
+    """create table if not exists exchange_rate (
+        base text not null, quote text not null, from_at integer not null,
+        numerator integer not null, denominator integer not null, source text not null,
+        primary key (base, quote, from_at)
+    ) without rowid""",
+    """create table if not exists catalog (
+        provider text not null, layer integer not null, source text not null, version text not null,
+        models text not null,
+        primary key (provider, layer)
+    ) without rowid""",
+    """create table if not exists rate_card (
+        hash text primary key, card text not null, source text not null, version text not null,
+        first_seen_at integer not null
+    ) without rowid""",
+    """create table if not exists alert (
+        kind text not null, subject text not null, limit_version integer not null, period_at integer not null,
+        level integer not null,
+        state text not null check (state in ('claimed', 'sent', 'failed')),
+        title text not null, body text not null,
+        claimed_at integer not null, claimed_by text not null,
+        sent_at integer, channel text, attempts integer not null default 1, detail text,
+        primary key (kind, subject, limit_version, period_at, level)
+    ) without rowid""",
+    """create table if not exists job (
+        app text not null, name text not null, every_us integer,
+        next_run_at integer, started_at integer, ended_at integer, outcome text,
+        runs integer not null default 0, failures integer not null default 0,
+        primary key (app, name)
+    ) without rowid""",
+    """create table if not exists refusal (
+        minute_at integer not null, app text not null, provider text not null, model text not null,
+        rule text not null, scope text not null,
+        reason text not null, first_at integer not null, last_at integer not null, calls integer not null,
+        primary key (minute_at, app, provider, model, rule, scope)
+    ) without rowid""",
+    """create view if not exists llm_usage_events as
+        select id, strftime('%Y-%m-%dT%H:%M:%S', created_at / 1000000, 'unixepoch')
+                || printf('.%06dZ', created_at % 1000000) as created_at,
+            route, provider, model, input_tokens, output_tokens, total_tokens,
+            case when cost is null then null else
+                printf('%s%d.%09d', case when cost < 0 then '-' else '' end,
+                    abs(cost) / 1000000000, abs(cost) % 1000000000) end as estimated_cost,
+            case when currency = 'USD' and cost is not null then
+                printf('%s%d.%09d', case when cost < 0 then '-' else '' end,
+                    abs(cost) / 1000000000, abs(cost) % 1000000000) end as estimated_cost_usd,
+            cost as cost_nano, currency, cost_status, price_version,
+            coalesce(response_id, request_id, id) as request_id,
+            app, job, api, outcome, usage_status
+        from event where state = 'settled'""",
+)
+
+STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (("ledger", _LEDGER),)
+VERSION = len(STEPS)

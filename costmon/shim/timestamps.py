@@ -1,0 +1,44 @@
+"""Microseconds since 1970 UTC to and from ISO 8601, without importing datetime until it is needed."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+def to_iso(at_us: int) -> str:
+    """'2026-11-20T09:30:00.000000Z'."""
+    from datetime import datetime, timedelta, timezone
+
+    at = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(microseconds=at_us)
+    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def from_iso(text: object) -> int | None:
+    """The instant an ISO 8601 text with a zone names, in µs; None for anything else."""
+    if not isinstance(text, str):
+        return None
+    from datetime import datetime
+
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return None if at.tzinfo is None else to_us(at)
+
+
+def to_us(at: datetime) -> int:
+    """An aware datetime as µs since 1970 UTC. Raises ValueError for a naive one."""
+    from datetime import datetime, timedelta, timezone
+
+    if at.tzinfo is None:
+        raise ValueError("a time must be aware of its zone")
+    return (at - datetime(1970, 1, 1, tzinfo=timezone.utc)) // timedelta(microseconds=1)
+
+
+def to_datetime(at_us: int) -> datetime:
+    """µs since 1970 UTC as an aware datetime in UTC."""
+    from datetime import datetime, timedelta, timezone
+
+    return datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(microseconds=at_us)

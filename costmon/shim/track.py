@@ -1,0 +1,226 @@
+"""`@costmon.track(...)`: record any metered call that is not an LLM SDK's, with the same admission and settlement.
+
+    @costmon.track("coupang", cost_per_call="0.01")
+    def search(query): ...
+
+    @costmon.track("whisper", per_minute="0.006")
+    async def transcribe(path): ...
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from decimal import Decimal, InvalidOperation
+from typing import Any, TypeVar
+
+from costmon.shim import runtime
+from costmon.shim.events import Usage
+from costmon.shim.faults import guarded
+from costmon.shim.money import to_nano
+from costmon.shim.recorder import Call, Open, Outcome
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+Amount = Decimal | int | str | float
+
+
+class track:  # noqa: N801 - reads as a keyword where it is used
+    """Decorator of a function, coroutine function, generator or async generator that calls a metered API.
+
+    Args:
+        provider: the name it spends under ("coupang").
+        model: what was called there, for the screens; default the function's name.
+        cost_per_call: price of one call.
+        cost_per_token, tokens: price of one token, and `tokens(result)` that says how many.
+        per_minute: price of one minute of the call's duration.
+        cost: `cost(result)` that returns the price itself, or None when it cannot tell.
+        currency: of all of these, ISO 4217.
+        essential: as in `instrument`.
+
+    Amounts are Decimal, int or text ("0.01"); a float is read as it prints. Raises ValueError for anything else, and
+    `SpendBlocked` at the call when a budget or the switch refuses it. Without any price the cost is unknown, never 0.
+    """
+
+    def __init__(
+        self,
+        provider: str,
+        *,
+        model: str = "",
+        cost_per_call: Amount | None = None,
+        cost_per_token: Amount | None = None,
+        tokens: Callable[[Any], int] | None = None,
+        per_minute: Amount | None = None,
+        cost: Callable[[Any], Amount | None] | None = None,
+        currency: str = "USD",
+        essential: bool | None = None,
+    ) -> None:
+        if cost_per_token is not None and tokens is None:
+            raise ValueError("cost_per_token needs tokens=, a function of the result that says how many there were")
+        self._provider = provider
+        self._model = model
+        self._per_call = _amount("cost_per_call", cost_per_call)
+        self._per_token = _amount("cost_per_token", cost_per_token)
+        self._tokens = tokens
+        self._per_minute = _amount("per_minute", per_minute)
+        self._cost = cost
+        self._currency = currency
+        self._essential = essential
+
+    def __call__(self, function: _F) -> _F:
+        import inspect
+
+        name = getattr(function, "__name__", "call")
+        if inspect.isasyncgenfunction(function):
+            wrapped = self._async_generator(function, name)
+        elif inspect.iscoroutinefunction(function):
+            wrapped = self._coroutine(function, name)
+        elif inspect.isgeneratorfunction(function):
+            wrapped = self._generator(function, name)
+        else:
+            wrapped = self._function(function, name)
+        return functools.wraps(function)(wrapped)  # type: ignore[return-value]
+
+    def _function(self, function: Callable[..., Any], name: str) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            run = _Run(self, name).start()
+            try:
+                result = function(*args, **kwargs)
+            except BaseException as error:
+                run.failed(error)
+                raise
+            run.returned(result)
+            return result
+
+        return call
+
+    def _coroutine(self, function: Callable[..., Any], name: str) -> Callable[..., Any]:
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            run = await _Run(self, name).start_async()
+            try:
+                result = await function(*args, **kwargs)
+            except BaseException as error:
+                run.failed(error)
+                raise
+            run.returned(result)
+            return result
+
+        return call
+
+    def _generator(self, function: Callable[..., Any], name: str) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            run = _Run(self, name).start()
+            try:
+                result = yield from function(*args, **kwargs)
+            except BaseException as error:
+                run.failed(error)
+                raise
+            run.returned(result)
+            return result
+
+        return call
+
+    def _async_generator(self, function: Callable[..., Any], name: str) -> Callable[..., Any]:
+        async def call(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+            run = await _Run(self, name).start_async()
+            last = None
+            try:
+                async for last in function(*args, **kwargs):
+                    yield last
+            except BaseException as error:
+                run.failed(error)
+                raise
+            run.returned(last)
+
+        return call
+
+
+class _Run:
+    """One tracked call."""
+
+    def __init__(self, spec: track, name: str) -> None:
+        self._spec = spec
+        self._model = spec._model or name
+        self._held: Open | None = None
+        self._wait_s = 2.0
+        self._began = time.monotonic()
+
+    def start(self) -> _Run:
+        if runtime.enabled():
+            self._held = runtime.recorder().admit(self._call())
+        return self
+
+    async def start_async(self) -> _Run:
+        self._wait_s = 0.0
+        if runtime.enabled():
+            self._held = await runtime.recorder().admit_async(self._call())
+        return self
+
+    def returned(self, result: Any) -> None:
+        guarded("settle a tracked call", self._settle, "ok", result, None)
+
+    def failed(self, error: BaseException) -> None:
+        guarded("settle a tracked call", self._settle, "error", None, error)
+
+    def _call(self) -> Call:
+        spec = self._spec
+        known = spec._per_call
+        return Call(
+            api="call",
+            family=spec._provider,
+            provider=spec._provider,
+            model=self._model,
+            endpoint="",
+            has_output=False,
+            source="track",
+            cost=to_nano(known) if known is not None else None,
+            currency=spec._currency,
+            essential=spec._essential,
+        )
+
+    def _settle(self, outcome: str, result: Any, error: BaseException | None) -> None:
+        if self._held is None:
+            return
+        elapsed = time.monotonic() - self._began
+        cost, usage = self._priced(result, elapsed, failed=error is not None)
+        recorder = runtime.recorder()
+        recorder.settle(
+            self._held,
+            Outcome(
+                outcome,
+                usage=usage,
+                cost=cost,
+                error=type(error).__name__ if error is not None else None,
+                duration_us=int(elapsed * 1e6),
+            ),
+            wait_s=self._wait_s,
+        )
+
+    def _priced(self, result: Any, elapsed_s: float, *, failed: bool) -> tuple[int | None, Usage | None]:
+        """(nano, usage) of a finished call; a failed one costs what is charged for every call, and its time."""
+        spec = self._spec
+        total, known, usage = Decimal(0), False, None
+        if spec._per_call is not None:
+            total, known = total + spec._per_call, True
+        if spec._per_minute is not None:
+            total, known = total + spec._per_minute * Decimal(round(elapsed_s * 1e6)) / 60_000_000, True
+        if not failed and spec._per_token is not None and spec._tokens is not None:
+            count = int(spec._tokens(result))
+            total, known, usage = total + spec._per_token * count, True, {"output_tokens": count, "total_tokens": count}
+        if not failed and spec._cost is not None:
+            stated = _amount("cost", spec._cost(result))
+            total, known = (total + stated, True) if stated is not None else (total, known)
+        return (to_nano(total) if known else None), usage
+
+
+def _amount(name: str, value: object) -> Decimal | None:
+    if value is None:
+        return None
+    if isinstance(value, (int, float, str, Decimal)) and not isinstance(value, bool):
+        try:
+            amount = Decimal(str(value))
+        except InvalidOperation:
+            amount = Decimal("NaN")
+        if amount.is_finite() and 0 <= amount < 10**9:
+            return amount
+    raise ValueError(f"{name}={value!r} is no amount of money: use text such as '0.01'")

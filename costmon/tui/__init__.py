@@ -1,0 +1,1 @@
+"""SHOW: the terminal app. It renders a Snapshot and owns no data."""

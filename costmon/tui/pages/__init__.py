@@ -1,0 +1,1 @@
+"""One module per page. A page arranges panels and hands them the snapshot."""

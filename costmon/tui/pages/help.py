@@ -1,0 +1,58 @@
+"""Help over the page: the keys, and what the words and marks mean."""
+
+from __future__ import annotations
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from costmon.tui import keys
+
+_WORDS = (
+    ("≥ $1.20", "more was spent: some calls have no known price"),
+    ("~$0.02", "estimated, the provider reported no usage"),
+    ("reserved", "money held for calls that are in flight"),
+    ("past 80 %", "this warning level was crossed in this period"),
+    ("part blocked", "apps that are not essential are refused"),
+    ("BLOCKED", "every call the budget covers is refused"),
+    ("NOBODY WARNS", "budgets hold, but no pop-up comes: run costmon watch"),
+    ("may not obey", "that app has not looked at the switch for 10 minutes"),
+)
+_OTHERS = (("↑ ↓ PgUp PgDn", "Scroll the live feed"), ("tab", "Go to the next panel"), ("ctrl+p", "Command palette"))
+
+
+class HelpPage(ModalScreen[None]):
+    BINDINGS = [  # noqa: RUF012
+        Binding("escape,question_mark,q", "dismiss", "Close", id="help.close"),
+        *keys.SWITCH,
+        keys.THEME,
+    ]
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll() as box:
+            box.border_title = "costmon help"
+            box.border_subtitle = "esc closes"
+            yield Static(help_text(_key_rows()), markup=False)
+
+
+def _key_rows() -> list[tuple[str, str]]:
+    bindings = [binding for binding in keys.OVERVIEW if isinstance(binding, Binding)]
+    shown = {binding.key.replace("question_mark", "?"): "" for binding in bindings}
+    for binding in bindings:
+        key = binding.key.replace("question_mark", "?")
+        shown[key] += (" / " if shown[key] else "") + f"{binding.description}: {binding.tooltip}"
+    return [*shown.items(), *_OTHERS]
+
+
+def help_text(rows: list[tuple[str, str]]) -> Text:
+    text = Text(overflow="fold")
+    for title, entries in (("Keys", rows), ("Words", list(_WORDS))):
+        text.append(f"{title}\n", "bold")
+        for word, meaning in entries:
+            text.append(f"  {word:<14} ", "bold")
+            text.append(f"{meaning}\n")
+        text.append("\n")
+    return text

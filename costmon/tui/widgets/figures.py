@@ -1,0 +1,82 @@
+"""The figures of the day in a row, and the last six hours as a sparkline."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from costmon.monitor.snapshot import JobStatus, Snapshot, Spend
+from costmon.shim.money import Money
+from costmon.tui.format import columns, count, cut, duration, fit, short_money
+from costmon.tui.lines import EMPTY, Line, apart, line
+from costmon.tui.widgets.panel import Panel
+
+Figure = tuple[str, str, str]
+"""Label, value, style of the value."""
+
+
+class Figures(Panel):
+    BORDER_TITLE = "Spend"
+
+    def lines(self, snapshot: Snapshot, now: datetime, width: int) -> list[Line]:
+        shown = row(figures(snapshot, now), width)
+        height = self.screen.size.height
+        if height < 30 or not any(snapshot.hour_bars):
+            return shown
+        return [*shown, EMPTY, *sparkline(snapshot, width, 2 if height < 50 else 4)]
+
+
+def figures(snapshot: Snapshot, now: datetime) -> list[Figure]:
+    today = snapshot.today
+    refused = snapshot.refused_today
+    found = [
+        ("today", spend(today), "strong"),
+        ("last hour", spend(snapshot.hour), "strong"),
+        ("burn rate", f"{short_money(snapshot.burn_rate)}/h", "strong"),
+        ("calls", count(today.calls), "strong"),
+        ("in flight", count(snapshot.in_flight), "name" if snapshot.in_flight else "strong"),
+        ("refused", count(refused), "bad" if refused else "strong"),
+    ]
+    if today.errors:
+        found.append(("errors", count(today.errors), "warn"))
+    due = next_due(snapshot.jobs)
+    if due and due.next_run:
+        late = due.next_run < now
+        found.append(("next run", "overdue" if late else duration(due.next_run - now), "warn" if late else "strong"))
+    return found
+
+
+def spend(part: Spend) -> str:
+    return f"≥ {short_money(part.cost)}" if part.unpriced else short_money(part.cost)
+
+
+def next_due(jobs: tuple[JobStatus, ...]) -> JobStatus | None:
+    planned = [job for job in jobs if job.next_run]
+    return min(planned, key=lambda job: job.next_run or datetime.max, default=None)
+
+
+def row(found: list[Figure], width: int) -> list[Line]:
+    """Labels over values in equal columns; what does not fit is left out from the end."""
+    number = max(1, min(len(found), width // 11))
+    each = width // number
+    each = min(each, 20)
+    shown = found[:number]
+    labels = line(*((fit(label, each), "dim") for label, _, _ in shown))
+    values = line(*((fit(cut(value, each - 1), each), style) for _, value, style in shown))
+    return [labels, values]
+
+
+def sparkline(snapshot: Snapshot, width: int, height: int) -> list[Line]:
+    """The quarter hours as bars of equal width, oldest left, with the highest one's sum."""
+    bars = snapshot.hour_bars
+    each = max(1, min(6, width // len(bars)))
+    shown = columns(bars, height)
+    gap = " " if each > 2 else ""
+    lines = [line(("".join(char * (each - len(gap)) + gap for char in one), "spark")) for one in shown]
+    return [*lines, _caption(snapshot, each * len(bars) - len(gap))]
+
+
+def _caption(snapshot: Snapshot, width: int) -> Line:
+    hours = len(snapshot.hour_bars) / 4
+    peak = short_money(Money(max(snapshot.hour_bars), snapshot.currency))
+    left = line((f"{hours:g} h ago", "dim"))
+    return apart((*left, (f"   peak {peak} in 15 min", "dim")), line(("now", "dim")), width)

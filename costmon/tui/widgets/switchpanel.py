@@ -1,0 +1,113 @@
+"""The switch: whether anything is stopped, why, until when, and who looked at it last."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from rich.cells import cell_len
+
+from costmon.monitor.snapshot import BlockStatus, ReaderStatus, Snapshot, SwitchStatus
+from costmon.tui.format import age, cut, fit, moment, safe
+from costmon.tui.lines import Line, apart, line, wrapped
+from costmon.tui.widgets.panel import Panel
+
+STALE = timedelta(minutes=10)
+"""An app that has not looked for longer may not be running, or may not obey."""
+_MOST_READERS = 6
+
+
+class SwitchStrip(Panel):
+    """The state in one line, for terminals without room for the panel."""
+
+    DEFAULT_CSS = "SwitchStrip { height: 1; padding: 0 2; scrollbar-size: 0 0; }"
+
+    def lines(self, snapshot: Snapshot, now: datetime, width: int) -> list[Line]:
+        return [strip(snapshot.switch, now, width)]
+
+
+class SwitchPanel(Panel):
+    BORDER_TITLE = "Switch"
+
+    def lines(self, snapshot: Snapshot, now: datetime, width: int) -> list[Line]:
+        switch = snapshot.switch
+        return [
+            state(switch, width),
+            *(entry for block in switch.blocks for entry in _block(block, now, width, snapshot.time_zone)),
+            *_readers(switch.readers, now, width),
+            *wrapped("A bare [ -e ] in a shell script leaves no trace here.", width, "dim"),
+        ]
+
+
+def strip(switch: SwitchStatus, now: datetime, width: int) -> Line:
+    if not switch.blocks:
+        return apart(
+            line(("SWITCH ", "dim"), (" OPEN ", "open"), ("  nothing is blocked", "")),
+            line((_last_look(switch.readers, now), "dim")),
+            width,
+        )
+    first = min(switch.blocks, key=lambda block: block.scope != "all")
+    more = f" and {len(switch.blocks) - 1} more" if len(switch.blocks) > 1 else ""
+    since = f" for {age(first.since, now).removesuffix(' ago')}" if first.since else ""
+    reason = safe(first.reason) or "no reason given"
+    return line((fit(f" BLOCKED  {scope_words(first.scope)}{more}{since} · {reason}", width), "stopped"))
+
+
+def _last_look(readers: tuple[ReaderStatus, ...], now: datetime) -> str:
+    last = max(readers, key=lambda reader: reader.checked_at, default=None)
+    return f"{cut(safe(last.app), 20)} looked {age(last.checked_at, now)}" if last else "no app has looked yet"
+
+
+def scope_words(scope: str) -> str:
+    """'everything' for the scope `all`, 'apps not essential' for `nonessential`, else the scope itself."""
+    return {"all": "everything", "nonessential": "apps not essential"}.get(scope, safe(scope))
+
+
+def state(switch: SwitchStatus, width: int) -> Line:
+    """A green badge when open; when anything is blocked the whole line is red."""
+    if not switch.blocks:
+        return line((" OPEN ", "open"), "  nothing is blocked")
+    number = len(switch.blocks)
+    everything = any(block.scope == "all" for block in switch.blocks)
+    text = " BLOCKED  " + ("everything" if everything else "1 scope" if number == 1 else f"{number} scopes")
+    return line((fit(text, width), "stopped"))
+
+
+def _block(block: BlockStatus, now: datetime, width: int, zone_name: str) -> list[Line]:
+    head = apart(
+        line((scope_words(block.scope), "bad"), ("" if block.intact else "  odd file, blocks all the same", "warn")),
+        line((f"by {cut(safe(block.by), 24)}" if block.by else "", "dim")),
+        width,
+    )
+    reason = wrapped(safe(block.reason) or "no reason given", width - 2, most=2)
+    return [head, *(line("  ", *one) for one in reason), line(("  " + _times(block, now, zone_name), "dim"))]
+
+
+def _times(block: BlockStatus, now: datetime, zone_name: str) -> str:
+    since = f"since {moment(block.since, now, zone_name)} ({age(block.since, now)})" if block.since else "since unknown"
+    if block.until:
+        return f"{since} · until {moment(block.until, now, zone_name)}"
+    return f"{since} · until lifted by hand" if not block.automatic else since
+
+
+def _readers(readers: tuple[ReaderStatus, ...], now: datetime, width: int) -> list[Line]:
+    if not readers:
+        return [(("No app has looked at the switch yet.", "dim"),)]
+    ordered = sorted(readers, key=lambda reader: reader.checked_at, reverse=True)
+    shown = ordered[:_MOST_READERS]
+    name = min(max(cell_len(safe(reader.app)) for reader in shown), max(8, width // 2))
+    lines = [(("last looked at by", "dim"),), *(_reader(reader, now, name) for reader in shown)]
+    if len(ordered) > len(shown):
+        stale = sum(now - reader.checked_at > STALE for reader in ordered[_MOST_READERS:])
+        note = f"  and {len(ordered) - len(shown):,} more" + (f", {stale:,} not for over 10m" if stale else "")
+        lines.append(((note, "dim"),))
+    return lines
+
+
+def _reader(reader: ReaderStatus, now: datetime, name: int) -> Line:
+    stale = now - reader.checked_at > STALE
+    return line(
+        "  ",
+        fit(safe(reader.app), name),
+        (f"  {age(reader.checked_at, now):>8}", "warn" if stale else ""),
+        ("  may not obey" if stale else "", "warn"),
+    )

@@ -1,0 +1,255 @@
+"""Snapshots as an engine would make them: calm, warned, blocked, empty, hostile, unpriced, and many."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from costmon.monitor.snapshot import (
+    BlockStatus,
+    BudgetStatus,
+    EngineStatus,
+    FeedRow,
+    JobStatus,
+    ReaderStatus,
+    Snapshot,
+    Spend,
+    SpendBy,
+    SwitchStatus,
+)
+from costmon.shim.money import Money, to_nano
+
+NOW = datetime(2026, 11, 21, 5, 2, 11, tzinfo=UTC)
+ZONE = "Asia/Seoul"
+LEVELS = (70, 80, 90, 95, 100)
+HOSTILE = (
+    "[/",
+    "[red]gpt[/red]",
+    "\x1b[31mred\x1b[0m\x1b]0;title\x07",
+    "a\nb\r\tc\x00\x9b31m",
+    "\u202eesrever\u2066x\u200b",
+    "m" * 1_000_000,
+    "[@click=app.quit]x[/]",
+    "안녕하세요 모델 아주 긴 이름입니다 끝없이",
+    "\ud800lone",
+    "e" + "\u0301" * 500,
+    "👨‍👩‍👧‍👦 family",
+    "",
+)
+
+
+def usd(amount: str) -> Money:
+    return Money(to_nano(Decimal(amount)), "USD")
+
+
+def budget(name: str, spent: str, limit: str, **changes: object) -> BudgetStatus:
+    used, cap = usd(spent), usd(limit)
+    ratio = used.nano / cap.nano
+    level = max((step for step in LEVELS if ratio * 100 >= step), default=0)
+    plain = BudgetStatus(
+        name=name,
+        scope="all",
+        period="month",
+        time_zone=ZONE,
+        start=datetime(2026, 10, 31, 15, tzinfo=UTC),
+        end=datetime(2026, 11, 30, 15, tzinfo=UTC),
+        limit=cap,
+        spent=used,
+        assumed=usd("0"),
+        reserved=usd("0"),
+        used=used,
+        remaining=Money(max(0, cap.nano - used.nano), "USD"),
+        ratio=ratio,
+        level=level,
+        levels=LEVELS,
+        calls=1204,
+        unpriced=0,
+        projected=Money(used.nano * 3 // 2, "USD"),
+        crosses_at=None,
+        blocks="",
+        mode="default",
+    )
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def row(number: int, **changes: object) -> FeedRow:
+    models = ("gpt-5-mini", "claude-opus-4-5", "gpt-5-nano-2026-08-07", "claude-haiku-4-5")
+    apps = ("trader", "chatbot", "indexer")
+    costs = ("0.0123", "1.2041", "0.00015", "0.4", "12.5")
+    plain = FeedRow(
+        at=NOW - timedelta(seconds=7 * number + 1),
+        app=apps[number % 3],
+        provider=("openai", "anthropic")[number % 2],
+        model=models[number % 4],
+        route=("plan", "answer", "embed")[number % 3],
+        api="chat",
+        state="ok",
+        cost=usd(costs[number % 5]),
+        cost_status="priced",
+        input_tokens=812 * (number % 7 + 1),
+        output_tokens=95 * (number % 5 + 1),
+        duration=timedelta(milliseconds=340 * (number % 9 + 1)),
+        note="",
+        key=f"k{1000 - number}",
+    )
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def refused(number: int, note: str, calls: int = 1) -> FeedRow:
+    return row(
+        number, state="refused", cost=None, cost_status="", input_tokens=None, output_tokens=None, duration=None,
+        note=note, calls=calls,
+    )  # fmt: skip
+
+
+def shares(*names: str) -> tuple[SpendBy, ...]:
+    weights = [2 ** -min(number + 1, 40) for number in range(len(names))]
+    return tuple(
+        SpendBy(name, Spend(usd(f"{8.42 * weight:.6f}"), calls=int(900 * weight) + 1), weight)
+        for name, weight in zip(names, weights, strict=True)
+    )
+
+
+def jobs() -> tuple[JobStatus, ...]:
+    def job(name: str, every: int, due: float, runs: int, failures: int, outcome: str = "ok") -> JobStatus:
+        last = NOW - timedelta(minutes=every - due)
+        interval, due_at = timedelta(minutes=every), NOW + timedelta(minutes=due)
+        return JobStatus("trader", name, interval, due_at, last, last, outcome, runs, failures)
+
+    return (
+        job("trade", 60, 12.05, 14, 1),
+        job("rebalance", 1440, 310, 3, 0),
+        job("news digest", 15, -3.2, 56, 4, "error"),
+    )
+
+
+def calm() -> Snapshot:
+    feed = (
+        row(0, state="reserved", cost=None, output_tokens=None, duration=None, cost_status=""),
+        *(row(number) for number in range(1, 60)),
+        row(60, at=NOW - timedelta(days=2)),
+    )
+    return Snapshot(
+        at=NOW,
+        time_zone=ZONE,
+        home="/home/you/.local/state/costmon",
+        currency="USD",
+        engine=EngineStatus(True, True, 4242, NOW - timedelta(hours=3)),
+        budgets=(budget("total", "4.20", "10"), budget("trader", "0.38", "1", scope="app=trader", period="day")),
+        today=Spend(usd("1.23"), calls=311, input_tokens=401_200, output_tokens=51_020),
+        hour=Spend(usd("0.21"), calls=42),
+        burn_rate=usd("0.42"),
+        by_model=shares("gpt-5-mini", "claude-opus-4-5", "gpt-5-nano-2026-08-07", "claude-haiku-4-5"),
+        by_app=shares("trader", "chatbot", "indexer"),
+        jobs=jobs(),
+        switch=SwitchStatus(
+            "/home/you/.local/state/costmon/switch",
+            (),
+            (
+                ReaderStatus("trader", NOW - timedelta(seconds=5)),
+                ReaderStatus("chatbot", NOW - timedelta(minutes=2)),
+                ReaderStatus("indexer", NOW - timedelta(hours=3)),
+            ),
+        ),
+        feed=feed,
+        in_flight=1,
+        prices_source="genai-prices 0.2.3",
+        hour_bars=tuple(usd(f"0.0{(n * 7) % 10}").nano for n in range(24)),
+    )
+
+
+def warned() -> Snapshot:
+    """85 % of the main budget, with a projection over the limit."""
+    total = budget(
+        "total", "8.52", "10", reserved=usd("0.12"), projected=usd("12.71"), crosses_at=NOW + timedelta(days=3, hours=4)
+    )
+    problems = ("Desktop notifications do not work: no notification daemon answers. Run costmon doctor.",)
+    return replace(calm(), budgets=(total,), problems=problems)
+
+
+def blocked() -> Snapshot:
+    total = budget("total", "10.04", "10", blocks="all", projected=usd("14.80"))
+    trader = budget("trader", "0.962", "1", scope="app=trader", period="day", blocks="nonessential", reserved=usd("0.01"))
+    switch = SwitchStatus(
+        "/home/you/.local/state/costmon/switch",
+        (
+            BlockStatus(
+                "all",
+                "budget total reached 100 % of $10.00",
+                "budget total",
+                NOW - timedelta(minutes=12),
+                datetime(2026, 11, 30, 15, tzinfo=UTC),
+                True,
+                True,
+            ),
+            BlockStatus("app=trader", "stopped by hand", "jin", NOW - timedelta(hours=26), None, False, False),
+        ),
+        calm().switch.readers,
+    )
+    feed = (
+        refused(0, "budget total is spent: $10.04 of $10.00 until 1 Dec", 17),
+        row(1, state="error", cost=None, cost_status="", output_tokens=None, note="503 from the provider"),
+        refused(2, "app=trader is stopped by hand"),
+        *(row(number) for number in range(3, 40)),
+    )
+    return replace(
+        calm(), budgets=(total, trader), switch=switch, feed=feed, refused_today=18, simulated=True, in_flight=0
+    )
+
+
+def empty() -> Snapshot:
+    return Snapshot(
+        at=NOW, time_zone=ZONE, home="", currency="USD", engine=EngineStatus(False, False, None, None)
+    )
+
+
+def unpriced() -> Snapshot:
+    total = budget("total", "3.10", "10", assumed=usd("0.94"), used=usd("4.04"), ratio=0.404, unpriced=37)
+    feed = (
+        row(0, model="local-model-x", cost=None, cost_status="unknown"),
+        row(1, cost_status="estimated"),
+        row(2, cost_status="free", cost=usd("0")),
+        row(3, state="dropped", cost_status="estimated"),
+        *calm().feed[4:],
+    )
+    today = Spend(usd("1.23"), calls=311, unpriced=37, errors=4)
+    return replace(calm(), budgets=(total,), today=today, feed=feed)
+
+
+def hostile() -> Snapshot:
+    at = NOW - timedelta(minutes=1)
+    return replace(
+        blocked(),
+        budgets=tuple(budget(name, "7.7", "10", scope=f"app={name}", period="day") for name in HOSTILE),
+        by_model=shares(*HOSTILE),
+        by_app=shares(*reversed(HOSTILE)),
+        jobs=tuple(JobStatus(n, n, timedelta(minutes=1), NOW, None, None, "error", 3, 1) for n in HOSTILE),
+        switch=SwitchStatus(
+            "\x1b]0;x\x07",
+            tuple(BlockStatus(f"app={name}", name, name, at, None, False, True) for name in HOSTILE),
+            tuple(ReaderStatus(name, at) for name in HOSTILE),
+        ),
+        feed=tuple(
+            refused(number, name, 2) if number % 2 else row(number, app=name, model=name, route=name, provider=name, note=name)
+            for number, name in enumerate(HOSTILE * 2)
+        ),
+        problems=HOSTILE,
+        time_zone="[/nowhere\x00",
+    )
+
+
+def many() -> Snapshot:
+    """200 apps, 12 budgets, long names in Korean."""
+    names = tuple(f"{'서비스' if n % 3 else 'service'}-{n:03}" for n in range(200))
+    return replace(
+        calm(),
+        budgets=tuple(budget(f"{'부서' if n % 2 else 'team'} {n}", f"{n * 0.9:.2f}", "10") for n in range(12)),
+        by_app=shares(*names),
+        by_model=shares(*(f"model-{n}" for n in range(40))),
+        switch=replace(calm().switch, readers=tuple(ReaderStatus(n, NOW - timedelta(minutes=i)) for i, n in enumerate(names))),
+        feed=tuple(row(n, app=names[n % 200], model="한국어모델-프로" if n % 4 == 0 else "gpt-5-mini") for n in range(200)),
+    )
+
+
+ALL = {maker.__name__: maker for maker in (calm, warned, blocked, empty, unpriced, hostile, many)}
