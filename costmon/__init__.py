@@ -5,8 +5,7 @@ Everything is loaded on first use; nothing but the standard library ever is.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from costmon.errors import SpendBlocked
     from costmon.shim.context import context

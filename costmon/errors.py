@@ -1,12 +1,12 @@
 """Every exception costmon raises.
 
-    CostmonError
-     ├ SpendBlocked        a call was refused before any byte left the machine (the only one a host app meets)
-     ├ ConfigError         config.toml or a theme is wrong: file, line or key, and what to do
-     ├ PriceError          a price file is wrong: file, key, and what to do
-     └ LedgerError         the ledger cannot be used
-        ├ LedgerBusy       another process holds the write lock longer than we may wait
-        └ LedgerUnusable   it cannot be opened, read or written (full disk, read-only, corrupt, foreign file)
+CostmonError
+ ├ SpendBlocked        a call was refused before any byte left the machine (the only one a host app meets)
+ ├ ConfigError         config.toml or a theme is wrong: file, line or key, and what to do
+ ├ PriceError          a price file is wrong: file, key, and what to do
+ └ LedgerError         the ledger cannot be used
+    ├ LedgerBusy       another process holds the write lock longer than we may wait
+    └ LedgerUnusable   it cannot be opened, read or written (full disk, read-only, corrupt, foreign file)
 """
 
 from __future__ import annotations

@@ -51,8 +51,15 @@ def bundled(name: str) -> str:
 
 
 def make_private(folder: str) -> str:
-    """Create `folder` (and parents) readable by its owner alone; an existing one keeps its mode."""
-    os.makedirs(folder, mode=0o700, exist_ok=True)
+    """Create `folder` and its missing parents readable by their owner alone; an existing one keeps its mode."""
+    parent = os.path.dirname(os.path.abspath(folder))
+    if not os.path.isdir(parent):
+        make_private(parent)  # os.makedirs would leave the parents to the umask
+    try:
+        os.mkdir(folder, 0o700)
+    except FileExistsError:
+        if not os.path.isdir(folder):
+            raise
     return folder
 
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from costmon.act.channels import Delivery, Notifier
@@ -33,7 +33,6 @@ BUSY_S = 5.0
 ROUND_S = 5.0
 
 _T = TypeVar("_T")
-Blocks = Literal["", "nonessential", "all"]
 _PERIODS = {"day": "today", "week": "this week", "month": "this month"}
 
 _KEY = (
@@ -82,12 +81,13 @@ class Alert(NamedTuple):
         return f"{self.kind}/{self.subject}/{self.limit_version}/{self.period_at}/{self.level}"
 
 
-class Standing(NamedTuple):
-    """What the texts of one budget's alerts need.
+class Crossing(NamedTuple):
+    """What the texts of one budget's alerts need, as plain values.
 
     `level` is the highest of `levels` (percent) reached. `start`, `end` and `crosses_at` (when the limit is
-    reached at the present rate) are aware. `blocks_95` and `blocks_100` say what the budget blocks at these
-    levels. `unpriced` counts calls that `spent` does not contain; `ratio` (1.0 is the limit) is only shown.
+    reached at the present rate) are aware. `at_95` is 'block-nonessential' or 'warn', `at_100` 'block' or
+    'warn', as in the config. `unpriced` counts calls that `spent` does not contain; `ratio` (1.0 = the limit)
+    is only shown.
     """
 
     budget: str
@@ -102,8 +102,8 @@ class Standing(NamedTuple):
     start: datetime
     end: datetime
     time_zone: str
-    blocks_95: Blocks = "nonessential"
-    blocks_100: Blocks = "all"
+    at_95: str = "block-nonessential"
+    at_100: str = "block"
     unpriced: int = 0
     crosses_at: datetime | None = None
 
@@ -169,56 +169,56 @@ def deliver(
     return done
 
 
-def level_alerts(standing: Standing) -> list[Alert]:
+def level_alerts(crossing: Crossing) -> list[Alert]:
     """One alert per level reached, ascending."""
-    return [_level_alert(standing, level) for level in sorted(standing.levels) if level <= standing.level]
+    return [_level_alert(crossing, level) for level in sorted(crossing.levels) if level <= crossing.level]
 
 
-def _level_alert(standing: Standing, level: int) -> Alert:
+def _level_alert(crossing: Crossing, level: int) -> Alert:
     return Alert(
         kind="level",
-        subject=standing.budget,
-        limit_version=standing.limit_version,
-        period_at=_microseconds(standing.start),
+        subject=crossing.budget,
+        limit_version=crossing.limit_version,
+        period_at=_microseconds(crossing.start),
         level=level,
-        title=f'costmon: budget "{standing.budget}" reached {level} %',
-        body=f"{_spent(standing)}{_consequence(standing, level)}",
+        title=f'costmon: budget "{crossing.budget}" reached {level} %',
+        body=f"{_spent(crossing)}{_consequence(crossing, level)}",
         urgency="critical" if level >= 95 else "normal",
     )
 
 
-def _spent(standing: Standing) -> str:
-    percent = int(round(standing.ratio * 100, 6))
-    spent, limit = format_money(*standing.spent), format_money(*standing.limit)
-    span = _PERIODS.get(standing.period, f"this {standing.period}")
-    if standing.unpriced:
-        calls = f"{standing.unpriced} call{'s' if standing.unpriced > 1 else ''} unpriced"
+def _spent(crossing: Crossing) -> str:
+    percent = int(round(crossing.ratio * 100, 6))
+    spent, limit = format_money(*crossing.spent), format_money(*crossing.limit)
+    span = _PERIODS.get(crossing.period, f"this {crossing.period}")
+    if crossing.unpriced:
+        calls = f"{crossing.unpriced} call{'s' if crossing.unpriced > 1 else ''} unpriced"
         return f"Spent at least {spent} of {limit} {span} ({percent} %, {calls})"
     return f"Spent {spent} of {limit} {span} ({percent} %)"
 
 
-def _consequence(standing: Standing, level: int) -> str:
+def _consequence(crossing: Crossing, level: int) -> str:
     """The rest of the body: what is refused from this level on, or when the limit will be reached."""
-    blocks = {95: standing.blocks_95, 100: standing.blocks_100}.get(level, "")
-    until = f"{_when(standing, standing.end)} ({standing.time_zone})"
-    everywhere = standing.scope in ("", "all")
-    if blocks == "nonessential":
-        where = "Apps" if everywhere else f"Calls of {standing.scope} from apps"
+    action = {95: crossing.at_95, 100: crossing.at_100}.get(level, "warn")
+    until = f"{_when(crossing, crossing.end)} ({crossing.time_zone})"
+    everywhere = crossing.scope in ("", "all")
+    if action == "block-nonessential":
+        where = "Apps" if everywhere else f"Calls of {crossing.scope} from apps"
         return f". {where} not declared essential are refused until {until}."
-    if blocks == "all":
-        return f". All calls{'' if everywhere else f' of {standing.scope}'} are refused until {until}."
-    if standing.crosses_at is not None and standing.ratio < 1:
-        return f"; at this rate the limit is reached at {_when(standing, standing.crosses_at)}."
+    if action == "block":
+        return f". All calls{'' if everywhere else f' of {crossing.scope}'} are refused until {until}."
+    if crossing.crosses_at is not None and crossing.ratio < 1:
+        return f"; at this rate the limit is reached at {_when(crossing, crossing.crosses_at)}."
     return "."
 
 
-def _when(standing: Standing, moment: datetime) -> str:
+def _when(crossing: Crossing, moment: datetime) -> str:
     """The budget's wall clock; with the date unless the period is a day."""
     try:
-        local = moment.astimezone(ZoneInfo(standing.time_zone))
+        local = moment.astimezone(ZoneInfo(crossing.time_zone))
     except (KeyError, ValueError, OSError):  # a zone this machine does not know
         local = moment
-    return f"{local:%H:%M}" if standing.period == "day" else f"{local:%Y-%m-%d %H:%M}"
+    return f"{local:%H:%M}" if crossing.period == "day" else f"{local:%Y-%m-%d %H:%M}"
 
 
 def _microseconds(moment: datetime) -> int:

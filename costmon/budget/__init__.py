@@ -1,1 +1,1 @@
-"""Budgets as pure arithmetic: periods in a zone, where a budget stands, what that blocks. Integers in, integers out."""
+"""Budgets as pure arithmetic on integers: periods in a zone, where a budget stands, what that blocks."""

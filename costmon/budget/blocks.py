@@ -12,7 +12,8 @@ from costmon.shim.money import NANO, format_money
 class AutomaticBlock(NamedTuple):
     """One switch file: it lapses at `until_us`, the end of the budget's period `period`.
 
-    `level` is 95 or 100, the rule that blocks. `exempts_essential` lets essential apps through.
+    `level` is 95 or 100, the rule that blocks. `exempts_essential` lets essential apps through a scope that
+    would stop them too; `nonessential` needs no exemption.
     """
 
     reason: str
@@ -23,11 +24,13 @@ class AutomaticBlock(NamedTuple):
     exempts_essential: bool
 
 
-def automatic_blocks(standings: Iterable[tuple[BudgetRow, PeriodRow, Standing]]) -> dict[str, AutomaticBlock]:
+def automatic_blocks(
+    standings: Iterable[tuple[BudgetRow, PeriodRow, Standing]],
+) -> dict[str, AutomaticBlock]:
     """Switch scope (`all`, `nonessential`, `app=trader` …) → the block that holds there.
 
-    Where several budgets block one scope the strictest counts, among equals the one that lasts longest; when it
-    lapses, the next look finds what the others still block.
+    Where several budgets block one scope the strictest counts, among equals the one that lasts longest; when
+    it lapses, the next look finds what the others still block.
     """
     found: dict[str, AutomaticBlock] = {}
     for budget, period, standing in standings:
@@ -62,7 +65,7 @@ def _block(budget: BudgetRow, period: PeriodRow, standing: Standing) -> tuple[st
         level=100 if everyone else 95,
         period=period.label,
         until_us=period.end_us,
-        exempts_essential=not everyone,
+        exempts_essential=not everyone and budget.scope_key != "all",
     )
     return (standing.blocks if budget.scope_key == "all" else budget.scope), block
 

@@ -1,14 +1,14 @@
 """Days, weeks and months as a zone's calendar cuts them. Instants are µs since 1970 UTC.
 
-A period begins at the first instant of its first local day: where the clock skips midnight at the first instant after
-the gap, where midnight comes twice at the first of the two. Periods tile time: each ends where the next begins, and a
-day the calendar skipped (Pacific/Apia, 2011-12-30) has no period.
+A period begins at the first instant of its first local day: where the clock skips midnight, the first instant
+after the gap; where midnight comes twice, the first of the two. Periods tile time: each ends where the next
+begins, and a day the calendar skipped (Pacific/Apia, 2011-12-30) has no period.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import date, datetime, time, timedelta, timezone
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -28,13 +28,7 @@ class Period(NamedTuple):
 
 def period_at(kind: str, zone: str, at_us: int) -> Period:
     """The period of `kind` (day, week, month) that contains `at_us`. Raises KeyError for another kind."""
-    first = _FIRST[kind](to_datetime(at_us).astimezone(ZoneInfo(zone)).date())
-    # Where the clock was set back across midnight, an instant's date can lie before the day it counts to.
-    while day_start(_NEXT[kind](first), zone) <= at_us:
-        first = _NEXT[kind](first)
-    while day_start(first, zone) > at_us:
-        first = _FIRST[kind](first - _DAY)
-    return _period(kind, zone, first)
+    return next(_walk(kind, zone, at_us))
 
 
 def periods(kind: str, zone: str, from_us: int, count: int) -> list[Period]:
@@ -62,7 +56,7 @@ def day_start(day: date, zone: str) -> int:
     """The first instant of the local day `day`; of a day the zone skips, the instant of the jump."""
     info = ZoneInfo(zone)
     midnight = datetime.combine(day, time.min, tzinfo=info)
-    at = midnight.astimezone(timezone.utc)
+    at = midnight.astimezone(UTC)
     if at.astimezone(info).replace(tzinfo=None) == midnight.replace(tzinfo=None):
         return to_us(at)
     return _jump(midnight)
@@ -74,7 +68,7 @@ def _jump(missing: datetime) -> int:
     after = missing.replace(fold=1).utcoffset()
     assert before is not None
     assert after is not None
-    wall = missing.replace(tzinfo=timezone.utc)
+    wall = missing.replace(tzinfo=UTC)
     low, high = to_us(wall - after) // _SECOND_US, to_us(wall - before) // _SECOND_US
     while low < high:
         middle = (low + high) // 2
@@ -86,14 +80,23 @@ def _jump(missing: datetime) -> int:
 
 
 def _walk(kind: str, zone: str, from_us: int) -> Iterator[Period]:
-    period = period_at(kind, zone, from_us)
+    first = _first_day(kind, zone, from_us)
+    start = day_start(first, zone)
     while True:
-        yield period
-        period = period_at(kind, zone, period.end_us)
+        following = _NEXT[kind](first)
+        end = day_start(following, zone)
+        if end > start:
+            yield Period(start, end, _LABEL[kind](first))
+        first, start = following, end
 
 
-def _period(kind: str, zone: str, first: date) -> Period:
-    return Period(day_start(first, zone), day_start(_NEXT[kind](first), zone), _LABEL[kind](first))
+def _first_day(kind: str, zone: str, at_us: int) -> date:
+    """The first local day of the period that contains `at_us`."""
+    first = _FIRST[kind](to_datetime(at_us).astimezone(ZoneInfo(zone)).date())
+    # Where the clock was set back across midnight, an instant's date can lie before the day it counts to.
+    while day_start(_NEXT[kind](first), zone) <= at_us:
+        first = _NEXT[kind](first)
+    return first
 
 
 def _monday(day: date) -> date:
@@ -109,6 +112,15 @@ def _week_label(monday: date) -> str:
     return f"{year}-W{week:02d}"
 
 
-_FIRST = {"day": lambda day: day, "week": _monday, "month": lambda day: day.replace(day=1)}
-_NEXT = {"day": lambda day: day + _DAY, "week": lambda monday: monday + 7 * _DAY, "month": _next_month}
-_LABEL = {"day": date.isoformat, "week": _week_label, "month": lambda first: f"{first:%Y-%m}"}
+_Day = Callable[[date], date]
+_FIRST: dict[str, _Day] = {"day": lambda day: day, "week": _monday, "month": lambda day: day.replace(day=1)}
+_NEXT: dict[str, _Day] = {
+    "day": lambda day: day + _DAY,
+    "week": lambda monday: monday + 7 * _DAY,
+    "month": _next_month,
+}
+_LABEL: dict[str, Callable[[date], str]] = {
+    "day": date.isoformat,
+    "week": _week_label,
+    "month": lambda first: f"{first:%Y-%m}",
+}

@@ -12,14 +12,15 @@ if TYPE_CHECKING:
     import sqlite3
 
 _COLUMNS = (
-    "id, name, scope_key, scope_value, amount, currency, period, time_zone, mode, levels, at_95, at_100, limit_version"
+    "id, name, scope_key, scope_value, amount, currency, period, time_zone, mode, levels, at_95, at_100,"
+    " limit_version"
 )
 
 
 def read_budgets(db: sqlite3.Connection, now_us: int) -> list[tuple[BudgetRow, PeriodRow]]:
-    """Every budget, by name, with its period of `now_us`; a period the ledger does not hold yet has no spend."""
+    """Every budget, by name, with its period of `now_us`; one the ledger does not hold yet has no spend."""
     found = db.execute(f"select {_COLUMNS} from budget order by name").fetchall()  # noqa: S608 - names are ours
-    budgets = [BudgetRow(*row[:9], tuple(json.loads(row[9])), *row[10:]) for row in found]
+    budgets = [BudgetRow._make((*row[:9], tuple(json.loads(row[9])), *row[10:])) for row in found]
     return [(budget, period_row(db, budget, now_us)) for budget in budgets]
 
 

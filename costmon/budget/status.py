@@ -1,4 +1,4 @@
-"""Where a budget stands now. Money is integer nano of the budget's currency, instants are µs since 1970 UTC."""
+"""Where a budget stands. Money is integer nano of the budget's currency, instants are µs since 1970 UTC."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class BudgetRow(NamedTuple):
 
 
 class PeriodRow(NamedTuple):
-    """One period's totals: `assumed` is what its `unpriced` calls are taken to have cost, `reserved` is in flight."""
+    """One period's totals: `assumed` is what its `unpriced` calls may have cost, `reserved` is in flight."""
 
     start_us: int
     end_us: int
@@ -48,10 +48,10 @@ class PeriodRow(NamedTuple):
 class Standing(NamedTuple):
     """`used` = spent + assumed; levels and blocks follow from it exactly, reservations do not count.
 
-    `ratio` is used / limit for display only. `projected` is `used` at the period's end if spending goes on at the
-    period's average rate, None in its first 5 minutes (or first percent, if that is shorter). `crosses_at` is when
-    that projection reaches the limit, None unless that lies ahead and inside the period. `blocks` is '',
-    'nonessential' or 'all'.
+    `ratio` is used / limit for display only. `projected` is `used` at the period's end if spending goes on at
+    its average rate so far, None in the first 5 minutes (or the first percent, if that is shorter).
+    `crosses_at` is when that projection reaches the limit, None unless that lies ahead and inside the period.
+    `blocks` is '', 'nonessential' or 'all'.
     """
 
     used: int

@@ -1,4 +1,4 @@
-"""What the user decides, in `config.toml`: budgets, currencies, hosts, limits. Every error names file, line, key and fix.
+"""What the user decides, in `config.toml`. Every error names the file, the line, the key and the fix.
 
 load(path)         the file's Config; a missing file gives the defaults
 parse(data, path)  the same from bytes already read, for checking an edit before it replaces the file
@@ -16,7 +16,7 @@ from costmon.config.money import parse_money
 from costmon.config.sections import read_config
 from costmon.config.source import Section
 from costmon.config.source import open_source as _open_source
-from costmon.config.values import Budget, Config, ExchangeRate, Host, Limits, scope_text
+from costmon.config.values import Budget, Config, ExchangeRate, Host, Limits, Notify, Tui, scope_text
 from costmon.config.zones import machine_zone
 
 __all__ = [
@@ -26,6 +26,8 @@ __all__ = [
     "ExchangeRate",
     "Host",
     "Limits",
+    "Notify",
+    "Tui",
     "ensure",
     "fingerprint",
     "load",
@@ -50,12 +52,12 @@ def parse(data: bytes, path: str) -> Config:
 
 
 def ensure(path: str) -> bool:
-    """Write the commented default file if nothing is at `path`; whether it was written. Raises ConfigError."""
+    """Write the commented default file if nothing is at `path`; whether it did. Raises ConfigError."""
     return False if os.path.lexists(path) else _write_new(path, DEFAULT)
 
 
 def fingerprint(path: str) -> str:
-    """What `Config.content_hash` would be if `path` were loaded now. Raises ConfigError if it cannot be read."""
+    """What `Config.content_hash` would be if `path` were loaded now. Raises ConfigError."""
     return fingerprint_of(read(path))
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 DEFAULT = """\
-# costmon's settings. Saving this file is enough: a running costmon reads it again at once, and says what is wrong with
-# it while it keeps the last good version. Lines that begin with "#" directly followed by a letter or a bracket are
+# costmon's settings. Saving this file is enough: a running costmon reads it again at once; while something is
+# wrong with it, it says what and keeps the last good version. Lines that begin with "#" and no space are
 # examples: remove that "#" to use them.
 
 # The zone in which your days begin: "local" (this machine's), or a name such as "Asia/Seoul".
@@ -14,8 +14,8 @@ time_zone = "local"
 # What sums are shown in. Another currency than USD needs a rate below.
 display = "USD"
 
-# Exchange rates, as many as you like. The newest one that is not after a call's day counts; the oldest one also covers
-# the days before it. `rate` is what one unit of `base` costs in `quote`. The source is for you.
+# Exchange rates, as many as you like. The newest one that is not after a call's day counts; the oldest one
+# also covers the days before it. `rate` is what one unit of `base` costs in `quote`. The source is for you.
 #[[currency.rate]]
 #base = "USD"
 #quote = "KRW"
@@ -35,9 +35,9 @@ display = "USD"
 #scope = "all"
 # Percentages at which you are told, once each in a period.
 #levels = [70, 80, 90, 95, 100]
-# At 95 %: "block-nonessential" refuses the apps that have not declared themselves essential; "warn" only tells you.
+# At 95 %: "block-nonessential" refuses apps that have not declared themselves essential; "warn" just tells.
 #at_95 = "block-nonessential"
-# At 100 %: "block" refuses every call in the scope; "warn" only tells you.
+# At 100 %: "block" refuses every call in the scope; "warn" just tells.
 #at_100 = "block"
 # "default" also lets one call at a time through that may cost more than what is left; "strict" does not.
 #mode = "default"
@@ -50,8 +50,8 @@ display = "USD"
 [limits]
 # Output tokens a call is expected to use when neither the call nor its history says.
 assumed_output = 1000
-# A model without a known price counts against budgets as the provider's "dearest", is refused with "refuse", or
-# counts at a price in USD per million tokens such as "10".
+# A model without a known price counts against budgets like the provider's dearest ("dearest"), is refused
+# ("refuse"), or counts at a price in USD per million tokens, such as "10".
 unknown_price = "dearest"
 # When the ledger cannot answer: false goes on from memory on what was left, true refuses at once.
 strict = false

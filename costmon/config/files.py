@@ -16,7 +16,7 @@ MAX_BYTES = 1_000_000
 
 
 def read(path: str) -> bytes:
-    """The file's bytes; nothing if there is no such file. Raises ConfigError if it is no file, too big or unreadable."""
+    """The file's bytes, none if there is no such file. Raises ConfigError: not plain, too big, unreadable."""
     try:
         # A FIFO would hang an ordinary open.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -24,8 +24,12 @@ def read(path: str) -> bytes:
         return b""
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}); make it readable for you") from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         _check_regular(path, os.fstat(descriptor))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    with os.fdopen(descriptor, "rb") as file:
         return file.read(MAX_BYTES)
 
 
@@ -37,7 +41,7 @@ def _check_regular(path: str, found: os.stat_result) -> None:
 
 
 def write_new(path: str, text: str) -> bool:
-    """Write `text` to `path` unless something is there already; whether it was written. Raises ConfigError."""
+    """Write `text` to `path` unless something is there already; whether it did. Raises ConfigError."""
     try:
         temporary = _write_temporary(path, text, 0o600)
         try:
@@ -50,7 +54,7 @@ def write_new(path: str, text: str) -> bool:
 
 
 def replace(path: str, text: str) -> None:
-    """Put `text` in the place of the file, all or nothing; a link is followed, the mode kept. Raises ConfigError."""
+    """Put `text` in the file's place, all or nothing; links are followed, modes kept. Raises ConfigError."""
     target = os.path.realpath(path)
     try:
         mode = stat.S_IMODE(os.stat(target).st_mode) if os.path.exists(target) else 0o600
@@ -96,7 +100,7 @@ def _write_temporary(path: str, text: str, mode: int) -> str:
 
 
 def _link_new(temporary: str, path: str) -> bool:
-    """Give the file its name; unlike a rename a link never replaces what another process has just put there."""
+    """Give the file its name; unlike a rename, a link never replaces what another process just put there."""
     try:
         os.link(temporary, path)
     except FileExistsError:

@@ -9,7 +9,7 @@ from costmon.shim.money import NANO, Money, to_nano
 
 MAX_NANO = 9_000_000_000 * NANO
 EXAMPLE = 'such as "10 USD" or "15000 KRW"'
-_SYMBOLS = {
+_SIGNS = {
     "$": "USD",
     "US$": "USD",
     "₩": "KRW",
@@ -28,7 +28,7 @@ _WRITTEN = re.compile(
 def parse_money(text: str) -> Money:
     """The amount `text` spells, more than 0 and at most 9 billion units.
 
-    Raises ValueError with half a sentence that follows the name of the key, such as `must be more than zero, …`.
+    Raises ValueError with half a sentence that follows the name of the key: `must be more than zero, …`.
     """
     match = _WRITTEN.fullmatch(text.strip()) if len(text) <= 100 else None
     if match is None or not any(digit.isdigit() for digit in match["number"]):
@@ -45,11 +45,9 @@ def shorten(value: object) -> str:
 
 
 def _currency(before: str | None, after: str | None, text: str) -> str:
-    if before is not None and not before.isascii() and before not in _SYMBOLS:
-        raise ValueError(
-            f"has the unknown currency sign {shorten(before)}; write the currency's code, {EXAMPLE}"
-        )
-    named = {_SYMBOLS.get(part, part.upper()) for part in (before, after) if part is not None}
+    if before is not None and not before.isascii() and before not in _SIGNS:
+        raise ValueError(f"has the unknown sign {shorten(before)}; write the currency's code, {EXAMPLE}")
+    named = {_SIGNS.get(part, part.upper()) for part in (before, after) if part is not None}
     if len(named) != 1:
         problem = "names two currencies" if named else "names no currency"
         raise ValueError(f"{problem} in {shorten(text)}; write it {EXAMPLE}")

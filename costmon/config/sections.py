@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable
 from datetime import date, datetime
@@ -20,6 +21,8 @@ from costmon.config.values import (
     ExchangeRate,
     Host,
     Limits,
+    Notify,
+    Tui,
 )
 from costmon.config.zones import is_zone, machine_zone, similar_zones
 from costmon.shim.money import Money, Rate
@@ -50,29 +53,28 @@ def read_config(top: Section, content_hash: str) -> Config:
         budgets=_budgets(top.section("budget"), zone, rates),
         hosts=_hosts(top.section("hosts")),
         limits=_limits(top.section("limits")),
-        desktop=_desktop(top.section("notify")),
-        theme=_theme(top.section("tui")),
+        notify=_notify(top.section("notify")),
+        tui=_tui(top.section("tui")),
     )
 
 
 def parse_scope(text: str) -> tuple[str, str]:
-    """("all", "") or ("app", "trader"). Raises ValueError with half a sentence that follows the key's name."""
+    """("all", "") or ("app", "trader"). Raises ValueError with half a sentence, as `parse_money` does."""
     key, separator, value = (part.strip() for part in text.partition("="))
     if text.strip() == "all":
         return "all", ""
     if key not in SCOPE_KEYS or not separator:
         forms = ["all", *(f"{name}=…" for name in SCOPE_KEYS)]
-        hint = meant(key, ["all", *SCOPE_KEYS]) if separator or not value else ""
-        raise ValueError(
-            f"must be one of {', '.join(forms)}, not {shorten(text)}{'; ' + hint if '?' in hint else ''}"
-        )
+        hint = meant(key, ["all", *SCOPE_KEYS])
+        problem = f"must be one of {', '.join(forms)}, not {shorten(text)}"
+        raise ValueError(f"{problem}; {hint}" if hint.endswith("?") else problem)
     if not value or len(value) > 200 or not value.isprintable():
         raise ValueError(f'must name what it covers, such as "{key}=trader", not {shorten(text)}')
     return key, value
 
 
 def check_levels(levels: object) -> tuple[int, ...]:
-    """Alert levels in percent. Raises ValueError with half a sentence that follows the key's name."""
+    """Alert levels in percent. Raises ValueError with half a sentence, as `parse_money` does."""
     if not isinstance(levels, list) or not all(is_whole(level) for level in levels):
         raise ValueError(
             f"must be a list of whole percentages, such as [70, 80, 90, 95, 100], not {spell(levels)}"
@@ -82,7 +84,7 @@ def check_levels(levels: object) -> tuple[int, ...]:
     outside = next((level for level in levels if not 1 <= level <= 1000), None)
     if outside is not None:
         raise ValueError(f"must hold percentages from 1 to 1000, not {spell(outside)}")
-    if any(low >= high for low, high in zip(levels, levels[1:], strict=False)):
+    if any(low >= high for low, high in itertools.pairwise(levels)):
         raise ValueError(f"must rise from level to level; write {sorted(set(levels))}")
     return tuple(levels)
 
@@ -120,8 +122,9 @@ def _require_rate(section: Section, key: str, currency: str, rates: tuple[Exchan
     if not convertible(currency, rates):
         section.fail(
             key,
-            f"is in {currency}, but no exchange rate between USD and {currency} is on file; add a [[currency.rate]] "
-            f'table with the lines base = "USD", quote = "{currency}", rate = <{currency} for 1 USD>, '
+            f"is in {currency}, but no exchange rate between USD and {currency} is on file; add a "
+            f'[[currency.rate]] table with the lines base = "USD", quote = "{currency}", '
+            f"rate = <{currency} for 1 USD>, "
             f"date = <its day, such as 2026-11-20>",
         )
 
@@ -174,13 +177,12 @@ def _budget(parent: Section, name: str, zone: str, rates: tuple[ExchangeRate, ..
     if not NAME.fullmatch(name):
         section.fail(
             None,
-            "is no name for a budget; use up to 60 letters, digits, spaces, dots, dashes and underscores",
+            "is no name for a budget; use 1 to 60 of A-Z a-z 0-9, space, dot, - and _",
         )
     section.only("amount", "period", "time_zone", "scope", "levels", "at_95", "at_100", "mode")
     amount = _amount(section, rates)
-    scope_key, scope_value = _checked(
-        section, "scope", parse_scope, section.text("scope", "all", '"app=trader"')
-    )
+    scope = section.text("scope", "all", '"app=trader"')
+    scope_key, scope_value = _checked(section, "scope", parse_scope, scope)
     return Budget(
         name=name,
         amount=amount,
@@ -211,7 +213,7 @@ def _checked(section: Section, key: str, check: Any, value: object) -> Any:
     try:
         return check(value)
     except ValueError as error:
-        section.fail(key, str(error))
+        return section.fail(key, str(error))
 
 
 def _hosts(section: Section) -> MappingProxyType[str, Host]:
@@ -219,9 +221,7 @@ def _hosts(section: Section) -> MappingProxyType[str, Host]:
     for written in section.data:
         host = written.lower()
         if not _HOST.fullmatch(host):
-            section.fail(
-                written, 'is no host; write its name alone, with a port if need be, such as "127.0.0.1:11434"'
-            )
+            section.fail(written, 'is no host; write name and port alone, such as "127.0.0.1:11434"')
         if host in hosts:
             section.fail(written, "names a host twice (capitals do not count); keep one")
         hosts[host] = _host(section, written)
@@ -233,10 +233,8 @@ def _host(section: Section, key: str) -> Host:
     if isinstance(value, str):
         return Host(_provider(section, key))
     if not isinstance(value, dict):
-        section.fail(
-            key,
-            f'must be a provider such as "openai", or {{ provider = "ollama", free = true }}, not {spell(value)}',
-        )
+        example = '"openai" or { provider = "ollama", free = true }'
+        section.fail(key, f"must be a provider, such as {example}, not {spell(value)}")
     table = section.section(key)
     table.only("provider", "free")
     if "provider" not in value:
@@ -270,20 +268,18 @@ def _unknown_price(section: Section) -> str:
         return value
     if isinstance(value, Decimal) or is_whole(value):
         return f"{section.number('unknown_price', Decimal(0), Decimal(0), Decimal(999_999), '10'):f}"
-    section.fail(
-        "unknown_price",
-        f'must be "dearest", "refuse", or USD per million tokens such as "10", not {spell(value)}',
-    )
+    problem = 'must be "dearest", "refuse", or USD per million tokens such as "10"'
+    return section.fail("unknown_price", f"{problem}, not {spell(value)}")
 
 
-def _desktop(section: Section) -> bool:
+def _notify(section: Section) -> Notify:
     section.only("desktop")
-    return section.flag("desktop", True)
+    return Notify(section.flag("desktop", True))
 
 
-def _theme(section: Section) -> str:
+def _tui(section: Section) -> Tui:
     section.only("theme")
     name = section.text("theme", "costmon-dark", '"costmon-dark"')
     if not _THEME.fullmatch(name):
         section.fail("theme", f'must be the name of a theme, such as "costmon-dark", not {shorten(name)}')
-    return name
+    return Tui(name)

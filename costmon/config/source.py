@@ -1,4 +1,4 @@
-"""A TOML file whose tables and keys know their lines, read by name and type with errors a person can act on."""
+"""A TOML file whose keys know their lines, read by name and type with errors a person can act on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Path = tuple[str | int, ...]
 
 MAX_DEPTH = 50
 MAX_LINE = 4000
-MAX_DOTS = 40
+MAX_DOTS = 20
 _TOKEN = re.compile(
     r'"""(?:\\.|[^\\])*?"""(?:"{0,2})'
     r"|'''.*?'''(?:'{0,2})"
@@ -43,18 +43,18 @@ class Source:
 
     @cached_property
     def lines(self) -> dict[Path, range]:
-        """The lines (from 1) of every table header and key; entries of arrays of tables have their index in the path."""
+        """The lines (from 1) of every header and key; a table of an array has its index in the path."""
         return locate(self.text)
 
     def fail(self, path: Path, problem: str) -> NoReturn:
-        """Raise a ConfigError about the table or key at `path`; `problem` continues the sentence after its name."""
+        """Raise a ConfigError about the key at `path`; `problem` continues the sentence after its name."""
         known = next((path[:size] for size in range(len(path), 0, -1) if path[:size] in self.lines), None)
         where = f", line {self.lines[known].start}" if known else ""
         raise ConfigError(f"{self.path}{where}: {dotted(path)} {problem}")
 
 
 class Section:
-    """One table of the file. Every reader returns a checked value, or raises a ConfigError that names the key."""
+    """One table of the file. Every reader returns a checked value or raises a ConfigError naming the key."""
 
     def __init__(self, source: Source, path: Path, data: dict[str, Any]) -> None:
         self.source = source
@@ -130,7 +130,7 @@ class Section:
 
 
 def open_source(data: bytes, path: str) -> Source:
-    """Parse `data`. Raises ConfigError with the line for bad UTF-8, bad TOML, and what would take too long to parse."""
+    """Parse `data`. Raises ConfigError with the line of bad UTF-8, of bad TOML, of what parses too slowly."""
     try:
         text = data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
@@ -146,7 +146,7 @@ def open_source(data: bytes, path: str) -> Source:
 
 
 def locate(text: str) -> dict[Path, range]:
-    """The lines of every header and key of valid TOML; keys inside an inline table share their statement's lines."""
+    """The lines of every header and key of valid TOML; what is inside an inline table is not told apart."""
     found: dict[Path, range] = {}
     arrays: dict[Path, int] = {}
     table: Path = ()
@@ -170,7 +170,7 @@ def locate(text: str) -> dict[Path, range]:
 
 
 def dotted(path: Iterable[str | int]) -> str:
-    """`budget.total.amount`; what is no bare key is quoted, an index is counted from 1 as in `currency.rate #2`."""
+    """`budget.total.amount`; what is no bare key is quoted, indexes count from 1: `currency.rate #2`."""
     words = ""
     for part in path:
         if isinstance(part, int):
@@ -214,29 +214,29 @@ def _statements(text: str) -> Iterator[_Statement]:
     line, first, depth = 1, 1, 0
     tokens: list[str] = []
     for match in _TOKEN.finditer(text):
-        token = match[0]
-        if token == "\n" and depth == 0 and tokens:
+        word = match[0]
+        if word == "\n" and depth == 0 and tokens:
             yield _Statement(first, line, tokens)
             tokens = []
-        elif not token.isspace() and not token.startswith("#"):
+        elif not word.isspace() and not word.startswith("#"):
             first = first if tokens else line
-            depth += (token in "[{") - (token in "]}")
-            tokens.append(token)
-        line += token.count("\n")
+            depth += (word in "[{") - (word in "]}")
+            tokens.append(word)
+        line += word.count("\n")
     if tokens:
         yield _Statement(first, line, tokens)
 
 
 def _key_parts(tokens: list[str]) -> list[str]:
-    return [_unquote(token) for token in tokens if token not in "[]."]
+    return [_unquote(word) for word in tokens if word not in "[]."]
 
 
-def _unquote(token: str) -> str:
-    return str(tomllib.loads(f"key = {token}")["key"]) if token[0] in "\"'" else token
+def _unquote(word: str) -> str:
+    return str(tomllib.loads(f"key = {word}")["key"]) if word[0] in "\"'" else word
 
 
 def _refuse_bombs(text: str, path: str) -> None:
-    """Parsing takes the square of a line's dots, and its recursion ends in the interpreter's limit: neither is config."""
+    """The parser takes the square of a line's dots and recurses as deep as its brackets: refuse both."""
     depth = 0
     for number, line in enumerate(text.split("\n"), start=1):
         code = line.lstrip()

@@ -60,7 +60,7 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How a wrapped app is held to its budgets. `unknown_price` is 'dearest', 'refuse' or USD per million tokens."""
+    """How apps are held to budgets. `unknown_price` is 'dearest', 'refuse' or USD per million tokens."""
 
     assumed_output: int = 1000
     unknown_price: str = "dearest"
@@ -68,6 +68,20 @@ class Limits:
     admit_wait: float = 0.0
     """Seconds a call waits for other calls' reservations to settle."""
     synchronous: str = "normal"
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """Where alerts go."""
+
+    desktop: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Tui:
+    """How the terminal looks."""
+
+    theme: str = "costmon-dark"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,5 +96,5 @@ class Config:
     budgets: tuple[Budget, ...] = ()
     hosts: Mapping[str, Host] = field(default_factory=lambda: MappingProxyType({}))
     limits: Limits = Limits()
-    desktop: bool = True
-    theme: str = "costmon-dark"
+    notify: Notify = Notify()
+    tui: Tui = Tui()

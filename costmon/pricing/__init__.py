@@ -1,1 +1,2 @@
-"""PRICE: the catalogue and its layers, compiled for the shim; the arithmetic itself is in `costmon.shim.cards`."""
+"""PRICE: the catalogue and its layers, compiled for the shim; the arithmetic itself is in
+`costmon.shim.cards`."""

@@ -60,7 +60,11 @@ def _scope(budget: Budget, *, nonessential: bool) -> str:
 def _sentence(budget: Budget, period: Period, *, nonessential: bool, by_reserved: bool) -> str:
     spent = format_money(period.used, budget.currency)
     limit = format_money(budget.amount, budget.currency)
-    held = f", {format_money(period.reserved, budget.currency)} reserved by calls in flight" if period.reserved else ""
+    held = (
+        f", {format_money(period.reserved, budget.currency)} reserved by calls in flight"
+        if period.reserved
+        else ""
+    )
     who = "apps not declared essential are refused from 95 %" if nonessential else "no further call fits"
     when = "until calls in flight settle" if by_reserved else f"until {until_text(period.end)}"
     share = percent(period.used, budget.amount)

@@ -9,20 +9,33 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable
-from contextvars import ContextVar, Token
-from typing import Any, NamedTuple, TypeVar
+from contextvars import ContextVar
 
-_F = TypeVar("_F", bound=Callable[..., Any])
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextvars import Token
+    from typing import Any, TypeVar
+
+    _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-class Labels(NamedTuple):
-    """None means "as outside"."""
+class Labels:
+    """What a call is labelled with; None means "as outside". (A named tuple would cost the host its typing import.)"""
 
-    app: str | None = None
-    route: str | None = None
-    job: str | None = None
-    essential: bool | None = None
+    __slots__ = ("app", "essential", "job", "route")
+
+    def __init__(
+        self,
+        app: str | None = None,
+        route: str | None = None,
+        job: str | None = None,
+        essential: bool | None = None,
+    ) -> None:
+        self.app = app
+        self.route = route
+        self.job = job
+        self.essential = essential
 
 
 _current: ContextVar[Labels] = ContextVar("costmon_labels", default=Labels())
@@ -32,7 +45,7 @@ _process = Labels()
 def set_process_labels(labels: Labels) -> None:
     """The defaults of this process, as `instrument()` was told."""
     global _process
-    _process = Labels(*(new if new is not None else old for new, old in zip(labels, _process, strict=True)))
+    _process = _over(labels, _process)
 
 
 def labels() -> tuple[str, str, str, bool]:
@@ -53,19 +66,26 @@ class context:  # noqa: N801 - reads as a keyword where it is used
     """
 
     def __init__(
-        self, *, app: str | None = None, route: str | None = None, job: str | None = None, essential: bool | None = None
+        self,
+        *,
+        app: str | None = None,
+        route: str | None = None,
+        job: str | None = None,
+        essential: bool | None = None,
     ) -> None:
         self._labels = Labels(app, route, job, essential)
         self._tokens: list[Token[Labels]] = []
 
     def __enter__(self) -> context:
-        outside = _current.get()
-        merged = Labels(*(new if new is not None else old for new, old in zip(self._labels, outside, strict=True)))
-        self._tokens.append(_current.set(merged))
+        self._tokens.append(_current.set(_over(self._labels, _current.get())))
         return self
 
     def __exit__(self, *_: object) -> None:
         _current.reset(self._tokens.pop())
+
+    def _again(self) -> context:
+        labels = self._labels
+        return context(app=labels.app, route=labels.route, job=labels.job, essential=labels.essential)
 
     def __call__(self, function: _F) -> _F:
         import inspect
@@ -74,14 +94,14 @@ class context:  # noqa: N801 - reads as a keyword where it is used
 
             @functools.wraps(function)
             async def labelled_async(*args: Any, **kwargs: Any) -> Any:
-                with context(**self._labels._asdict()):
+                with self._again():
                     return await function(*args, **kwargs)
 
             return labelled_async  # type: ignore[return-value]
 
         @functools.wraps(function)
         def labelled(*args: Any, **kwargs: Any) -> Any:
-            with context(**self._labels._asdict()):
+            with self._again():
                 return function(*args, **kwargs)
 
         return labelled  # type: ignore[return-value]
@@ -95,6 +115,16 @@ def program_name() -> str:
         return str(spec.name).removesuffix(".__main__")
     name = os.path.basename(sys.argv[0] if sys.argv else "")
     return name.removesuffix(".py") or "python"
+
+
+def _over(inner: Labels, outer: Labels) -> Labels:
+    """`inner`, with what it leaves open taken from `outer`."""
+    return Labels(
+        outer.app if inner.app is None else inner.app,
+        outer.route if inner.route is None else inner.route,
+        outer.job if inner.job is None else inner.job,
+        outer.essential if inner.essential is None else inner.essential,
+    )
 
 
 def _pick(inner: str | None, process: str | None, variable: str) -> str:

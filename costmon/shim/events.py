@@ -23,7 +23,9 @@ TOKEN_COLUMNS = (
 MAX_TEXT = 200
 _UNSAFE = {
     **dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)]),
-    **dict.fromkeys([0x061C, 0x200E, 0x200F, 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF]),
+    **dict.fromkeys(
+        [0x061C, 0x200E, 0x200F, 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF]
+    ),
     **dict.fromkeys(range(0xD800, 0xE000)),
 }
 
@@ -95,5 +97,7 @@ def clean(value: object, limit: int = MAX_TEXT) -> str:
     """`value` as one bounded line: control, bidi and surrogate characters removed, cut at `limit` characters."""
     if not isinstance(value, str):
         return ""
+    if len(value) <= limit and value.isascii() and value.isprintable():
+        return value.strip()
     text = value[: 4 * limit].translate(_UNSAFE).strip()
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, TypeVar
 
-_T = TypeVar("_T")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeVar
+
+    _T = TypeVar("_T")
 _QUIET_S = 60.0
 _said: dict[str, float] = {}
 

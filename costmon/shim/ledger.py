@@ -1,8 +1,8 @@
 """The connection to the ledger: one per process, opened lazily, created by whoever comes first.
 
 Only `BEGIN IMMEDIATE` (a deferred read-then-write fails at once under WAL). Waiting is our own short jittered retry, so
-that an event loop can await it. A process id check on every use: no connection crosses a fork. Only SQLite opens the
-database files; the locks are files of their own.
+that an event loop can await it. No connection crosses a fork: it is closed before one, and a process id check on every
+use catches forks that Python does not see. Only SQLite opens the database files; the locks are files of their own.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from costmon.shim.clock import clock_of
 if TYPE_CHECKING:
     import sqlite3
     from threading import Lock
+    from weakref import WeakSet
 
     Connection = sqlite3.Connection
 
@@ -34,6 +35,7 @@ CHECKPOINT_BYTES = 16 * 1024 * 1024
 _CHECKPOINT_EVERY = 256
 _NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "9p", "fuse", "virtiofs", "ceph", "glusterfs", "afs", "vboxsf")
 _inherited: list[Any] = []
+_forking: WeakSet[Ledger] | None = None
 
 
 def wal_reset_bug(version: tuple[int, ...]) -> bool:
@@ -65,6 +67,9 @@ class Ledger:
         self._failed_at = -REOPEN_AFTER_S
         self._failure = ""
         self._writes = 0
+        self._inode = 0
+        self._look_again_at = 0.0
+        self._forker = 0
         self._checkpoint_lock: FileLock | None = None
         self._lock: Lock
         self._own_process()
@@ -99,7 +104,7 @@ class Ledger:
         if not self._lock.acquire(timeout=lock_wait_s):
             raise LedgerBusy("the ledger is busy in another thread")
         try:
-            return self._transaction(self._connect(), work)
+            return self._transaction(self._connect(lock_wait_s), work)
         finally:
             self._lock.release()
 
@@ -149,10 +154,42 @@ class Ledger:
 
     def close(self) -> None:
         """Close this process's connection; the next use opens a new one."""
+        if self._pid != os.getpid():
+            self._own_process()
         with self._lock:
-            db, self._db = self._db, None
-            if db is not None and self._pid == os.getpid():
+            self._drop()
+
+    def close_for_fork(self) -> None:
+        """Close the connection and let no other thread open one until `after_fork`.
+
+        SQLite keeps its file locks in process memory: a child that inherits an open connection believes it holds locks
+        that only the parent has, and once the parent is gone its commits go to a deleted write-ahead log.
+        """
+        from threading import get_ident
+
+        if self._lock.acquire(timeout=ADMIT_WAIT_S):
+            self._forker = get_ident()
+            self._drop()
+
+    def after_fork(self) -> None:
+        """The parent goes on."""
+        from threading import get_ident
+
+        if self._forker == get_ident():
+            self._forker = 0
+            self._lock.release()
+
+    def _drop(self) -> None:
+        """Close what is open; how a broken connection takes that is of no interest."""
+        db, self._db = self._db, None
+        lock, self._checkpoint_lock = self._checkpoint_lock, None
+        try:
+            if db is not None:
                 db.close()
+        except Exception:
+            pass
+        if lock is not None:
+            lock.close()
 
     def _own_process(self) -> None:
         """Start afresh in this process; an inherited connection is kept referenced, never used, never closed."""
@@ -163,26 +200,43 @@ class Ledger:
         self._db = None
         self._checkpoint_lock = None
         self._lock = Lock()
+        self._forker = 0
         self._pid = os.getpid()
 
-    def _connect(self) -> Connection:
-        if self._db is not None:
+    def _connect(self, wait_s: float = ADMIT_WAIT_S) -> Connection:
+        if self._db is not None and self._still_there():
             return self._db
         if time.monotonic() - self._failed_at < REOPEN_AFTER_S:
             raise LedgerUnusable(self._failure)
         try:
-            self._db, self._checkpoint_lock = open_ledger(self.home)
+            self._db, self._checkpoint_lock = open_ledger(self.home, create_wait_s=wait_s)
+            self._inode = os.stat(self.path).st_ino
         except Exception as error:
             self._raise(error)
+        _watch_forks(self)
         return self._db
+
+    def _still_there(self) -> bool:
+        """Whether the open file still is the ledger; looked up once a second. A removed one would swallow every event."""
+        now = time.monotonic()
+        if now < self._look_again_at:
+            return True
+        self._look_again_at = now + 1.0
+        try:
+            if os.stat(self.path).st_ino == self._inode:
+                return True
+        except OSError:
+            pass
+        self._drop()
+        return False
 
     def _transaction(self, db: Connection, work: Callable[[Connection], _T]) -> _T:
         shared = self._checkpoint_lock
         if shared is not None and not shared.acquire(exclusive=False):
             raise LedgerBusy("a checkpoint is running")
         try:
-            db.execute("begin immediate")
             try:
+                db.execute("begin immediate")
                 result = work(db)
                 db.execute("commit")
             except BaseException:
@@ -214,8 +268,35 @@ class Ledger:
             return LedgerBusy("the ledger is busy in another process")
         self._failure = f"{self.path}: {error}"
         self._failed_at = time.monotonic()
-        self._db = None
+        self._drop()
         return LedgerUnusable(self._failure)
+
+
+def _watch_forks(ledger: Ledger) -> None:
+    """Have `ledger` closed before this process forks."""
+    global _forking
+    if _forking is None:
+        from weakref import WeakSet
+
+        _forking = WeakSet()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child)
+    _forking.add(ledger)
+
+
+def _before_fork() -> None:
+    for ledger in list(_forking or ()):
+        ledger.close_for_fork()
+
+
+def _after_fork() -> None:
+    for ledger in list(_forking or ()):
+        ledger.after_fork()
+
+
+def _in_child() -> None:
+    for ledger in list(_forking or ()):
+        ledger._own_process()
 
 
 class FileLock:
@@ -244,33 +325,46 @@ class FileLock:
                 return True
 
     def release(self) -> None:
-        if sys.platform != "win32":
+        if sys.platform != "win32" and self._descriptor >= 0:
             import fcntl
 
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
-def open_ledger(home: str) -> tuple[Connection, FileLock | None]:
+def open_ledger(
+    home: str, connection_class: type[Connection] | None = None, *, create_wait_s: float = CREATE_WAIT_S
+) -> tuple[Connection, FileLock | None]:
     """A connection to the ledger of `home`, created and migrated if need be, and the lock checkpoints need.
 
-    Raises sqlite3.Error, OSError or LedgerUnusable.
+    The lock is None on a SQLite without the WAL-reset bug; else writers hold it shared, a checkpoint exclusively.
+    `create_wait_s` is how long another process may take to create it. Raises sqlite3.Error, OSError, LedgerBusy or
+    LedgerUnusable.
     """
     import sqlite3
 
     paths.make_private(home)
     path = paths.ledger_file(home)
     _create_private(path)
-    db = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=64)
+    db = sqlite3.connect(
+        path,
+        timeout=0,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=64,
+        factory=connection_class or sqlite3.Connection,
+    )
     try:
-        _prepare(db, home)
+        _prepare(db, home, create_wait_s)
+        affected = wal_reset_bug(sqlite3.sqlite_version_info)
+        return db, FileLock(os.path.join(home, "checkpoint.lock")) if affected else None
     except BaseException:
         db.close()
         raise
-    affected = wal_reset_bug(sqlite3.sqlite_version_info)
-    return db, FileLock(os.path.join(home, "checkpoint.lock")) if affected else None
 
 
 def _create_private(path: str) -> None:
@@ -281,11 +375,11 @@ def _create_private(path: str) -> None:
         pass
 
 
-def _prepare(db: Connection, home: str) -> None:
+def _prepare(db: Connection, home: str, create_wait_s: float) -> None:
     if db.execute("pragma user_version").fetchone()[0] < schema.VERSION:
         creation = FileLock(os.path.join(home, "ledger.lock"))
         try:
-            if not creation.acquire(exclusive=True, wait_s=CREATE_WAIT_S):
+            if not creation.acquire(exclusive=True, wait_s=create_wait_s):
                 raise LedgerBusy("another process is creating the ledger")
             _create(db, home)
         finally:
@@ -332,9 +426,15 @@ def _seed(db: Connection, home: str) -> None:
     except (OSError, ValueError) as error:
         from costmon.shim.faults import report
 
-        report("seed prices", f"{catalog} cannot be read ({error}); every model is unpriced until `costmon prices build`")
+        report(
+            "seed prices",
+            f"{catalog} cannot be read ({error}); every model is unpriced until `costmon prices build`",
+        )
         return
-    db.executemany("insert or ignore into catalog (provider, layer, source, version, models) values (?, ?, ?, ?, ?)", rows)
+    db.executemany(
+        "insert or ignore into catalog (provider, layer, source, version, models) values (?, ?, ?, ?, ?)",
+        rows,
+    )
 
 
 def on_network_file_system(folder: str) -> bool:

@@ -34,6 +34,12 @@ class Memory:
         self._known[budget.id] = (budget, period)
         self._since[budget.id] = 0
 
+    def used(self, budget_id: int, used: int) -> None:
+        """A settlement just said what a budget's period has used."""
+        known = self._known.get(budget_id)
+        if known is not None:
+            self._known[budget_id] = (known[0], known[1]._replace(spent=used, assumed=0))
+
     def recovered(self) -> None:
         """The ledger answers again; everything spent meanwhile is spooled and on its way there."""
         self._unknown_spent = 0
@@ -62,7 +68,10 @@ class Memory:
             period = known[1]
             left = budget.amount - period.used - period.reserved - self._since.get(budget.id, 0)
             if budget.blocks_100 and (left <= 0 or (budget.strict and amount > left)):
-                raise _refused(f'the ledger cannot answer and budget "{budget.name}" was used up when it last did', attempt)
+                raise _refused(
+                    f'the ledger cannot answer and budget "{budget.name}" was used up when it last did',
+                    attempt,
+                )
             self._since[budget.id] = self._since.get(budget.id, 0) + amount
             charges.append(charge(budget, period, 0, rate))
         return charges
@@ -81,4 +90,6 @@ class Memory:
 
 
 def _refused(reason: str, attempt: Attempt) -> SpendBlocked:
-    return SpendBlocked(f"{reason}; run `costmon doctor`", scope=f"app={attempt.app}", rule="ledger", retry_after=5.0)
+    return SpendBlocked(
+        f"{reason}; run `costmon doctor`", scope=f"app={attempt.app}", rule="ledger", retry_after=5.0
+    )

@@ -17,7 +17,9 @@ NANO = 1_000_000_000
 _EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
 _ONE_NANO = Decimal("1e-9")
 # Currencies whose smallest coin is the unit itself, ISO 4217 exponent 0.
-_NO_DECIMALS = frozenset({"BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "XAF", "XOF"})
+_NO_DECIMALS = frozenset(
+    {"BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "XAF", "XOF"}
+)
 _SYMBOLS = {"USD": "$", "KRW": "₩", "EUR": "€", "GBP": "£", "JPY": "¥", "CNY": "CN¥", "INR": "₹"}
 
 
@@ -83,7 +85,11 @@ def format_money(nano: int, currency: str, *, places: int | None = None) -> str:
     decimals = places if places is not None else _places(abs(nano), currency)
     rounded = divide_half_even(abs(nano) * 10**decimals, NANO)
     whole, fraction = divmod(rounded, 10**decimals)
-    return f"{sign}{symbol}{whole:,}" + (f".{fraction:0{decimals}d}" if decimals else "")
+    digits = f"{fraction:0{decimals}d}" if decimals else ""
+    if places is None:
+        usual = 0 if currency in _NO_DECIMALS else 2
+        digits = digits[:usual] + digits[usual:].rstrip("0")
+    return f"{sign}{symbol}{whole:,}" + (f".{digits}" if digits else "")
 
 
 def _places(nano: int, currency: str) -> int:

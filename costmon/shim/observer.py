@@ -14,7 +14,16 @@ from costmon.shim.recorder import Open, Outcome, Recorder
 from costmon.shim.streams import Body
 
 # The request surely never left, or never reached the provider.
-_UNSENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "LocalProtocolError", "ProxyError"})
+_UNSENT = frozenset(
+    {
+        "ConnectError",
+        "ConnectTimeout",
+        "PoolTimeout",
+        "UnsupportedProtocol",
+        "LocalProtocolError",
+        "ProxyError",
+    }
+)
 _RENEW_EVERY_S = 60.0
 
 
@@ -101,7 +110,9 @@ class Observer:
         elif ended and not body.text_bytes:
             self._settle(self._outcome(body, "ok", usage=None))
         else:
-            self._settle(self._outcome(body, "dropped", usage=self._delivered(body), dropped=True, error=error))
+            self._settle(
+                self._outcome(body, "dropped", usage=self._delivered(body), dropped=True, error=error)
+            )
 
     def _unreported(self, body: Body) -> Outcome:
         """A complete answer without usage: a stream is counted by its text, anything else stays unknown."""
@@ -113,7 +124,11 @@ class Observer:
 
     def _http_error(self, body: Body | None, error: str | None) -> Outcome:
         """4xx, and 5xx in the provider's own words, are not billed; any other 5xx has an unknown outcome."""
-        answered = body is not None and body.document is not None and ("error" in body.document or "detail" in body.document)
+        answered = (
+            body is not None
+            and body.document is not None
+            and ("error" in body.document or "detail" in body.document)
+        )
         charged = self._status >= 500 and not answered
         return Outcome(
             "unknown" if charged else "error",
@@ -149,14 +164,18 @@ class Observer:
         attempt = self._held.attempt if self._held is not None else None
         known: Usage = dict(body.usage or {}) if body is not None else {}
         text = usage.estimate_tokens(body.text_bytes) if body is not None else 0
-        known["input_tokens"] = known.get("input_tokens") or (attempt.input_tokens if attempt is not None else 0)
+        known["input_tokens"] = known.get("input_tokens") or (
+            attempt.input_tokens if attempt is not None else 0
+        )
         known["output_tokens"] = max(known.get("output_tokens", 0), text)
         known["total_tokens"] = known["input_tokens"] + known["output_tokens"]
         return known
 
     def _common(self) -> dict[str, Any]:
         headers = self._headers
-        request_id = headers.get("x-request-id") or headers.get("request-id") or headers.get("apim-request-id") or ""
+        request_id = (
+            headers.get("x-request-id") or headers.get("request-id") or headers.get("apim-request-id") or ""
+        )
         return {
             "status_code": self._status,
             "duration_us": self._elapsed_us(),

@@ -107,7 +107,7 @@ _BUDGETS = """select id, name, scope_key, scope_value, amount, currency, period,
 
 def _budget(row: tuple[Any, ...]) -> Budget:
     *fields, mode, at_95, at_100 = row
-    return Budget(*fields, mode == "strict", at_95 != "warn", at_100 != "warn")
+    return Budget._make((*fields, mode == "strict", at_95 != "warn", at_100 != "warn"))
 
 
 def period_at(db: Connection, budget: Budget, now: int) -> Period:
@@ -134,14 +134,17 @@ _FIRST_PERIOD = """select start_at, end_at, spent, assumed, reserved from budget
 
 def _insert(db: Connection, budget_id: int, start: int, end: int) -> Period:
     db.execute(
-        "insert or ignore into budget_period (budget_id, start_at, end_at) values (?, ?, ?)", (budget_id, start, end)
+        "insert or ignore into budget_period (budget_id, start_at, end_at) values (?, ?, ?)",
+        (budget_id, start, end),
     )
     return Period(start, end, 0, 0, 0)
 
 
 def local_day_at(db: Connection, now: int) -> int:
     """The start (µs UTC) of the operator's local day that contains `now`; UTC days before costmon ever ran."""
-    row = db.execute("select start_at, end_at from local_day where start_at <= ? order by start_at desc limit 1", (now,))
+    row = db.execute(
+        "select start_at, end_at from local_day where start_at <= ? order by start_at desc limit 1", (now,)
+    )
     found = row.fetchone()
     day = 86_400_000_000
     if found is None:

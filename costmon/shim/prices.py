@@ -13,10 +13,23 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
 # Where a model of an unknown host is looked for after its API's family: the makers themselves.
-MAKERS = ("openai", "anthropic", "google", "mistral", "deepseek", "x-ai", "cohere", "moonshotai", "zhipuai", "minimax")
+MAKERS = (
+    "openai",
+    "anthropic",
+    "google",
+    "mistral",
+    "deepseek",
+    "x-ai",
+    "cohere",
+    "moonshotai",
+    "zhipuai",
+    "minimax",
+)
 _MINUTE_US = 60_000_000
 _MAX_CACHED = 2000
-_LAST_RESORT_PER_TOKEN = 75_000  # nano USD: $75 per million, the dearest maker's list price of a current text model
+_LAST_RESORT_PER_TOKEN = (
+    75_000  # nano USD: $75 per million, the dearest maker's list price of a current text model
+)
 _Rows = list[tuple[int, str, str, list[dict[str, Any]]]]
 
 
@@ -27,8 +40,12 @@ class Prices:
         self._rows: dict[str, _Rows] = {}
         self._cards: dict[tuple[str, str, str, int], cards.Card | None] = {}
         self._dearest: dict[str, cards.Card | None] = {}
+        self._kept: set[str] = set()
+        self._pending: set[str] = set()
 
-    def card(self, db: Connection, provider: str, model: str, at: int, tier: str, *, anywhere: bool) -> cards.Card | None:
+    def card(
+        self, db: Connection, provider: str, model: str, at: int, tier: str, *, anywhere: bool
+    ) -> cards.Card | None:
         """The card of `model` at `at` (µs UTC), or None when its price is unknown.
 
         `anywhere`: the host is no known provider, so a catalogue model of any maker costs its list price.
@@ -57,6 +74,21 @@ class Prices:
         plain = {name: usage.get(name, 0) for name in ("input_tokens", "output_tokens")}
         return cards.price(card, plain).nano or 0
 
+    def keep(self, db: Connection, card: cards.Card, now: int) -> None:
+        """Every card ever used stays in the ledger, so that its costs can be explained for good."""
+        if card.hash not in self._kept:
+            db.execute(
+                "insert or ignore into rate_card (hash, card, source, version, first_seen_at) values (?, ?, ?, ?, ?)",
+                (card.hash, card.canonical, card.source, card.version, now),
+            )
+            self._pending.add(card.hash)
+
+    def committed(self) -> None:
+        """The transaction of the last `keep` is in the ledger."""
+        if self._pending:
+            self._kept |= self._pending
+            self._pending.clear()
+
     def _find(
         self, db: Connection, provider: str, model: str, at: int, tier: str, *, anywhere: bool
     ) -> cards.Card | None:
@@ -72,15 +104,21 @@ class Prices:
     def _of(self, db: Connection, provider: str) -> _Rows:
         if provider not in self._rows:
             found = db.execute(
-                "select layer, source, version, models from catalog where provider = ? order by layer", (provider,)
+                "select layer, source, version, models from catalog where provider = ? order by layer",
+                (provider,),
             ).fetchall()
-            self._rows[provider] = [(layer, source, version, json.loads(text)) for layer, source, version, text in found]
+            self._rows[provider] = [
+                (layer, source, version, json.loads(text)) for layer, source, version, text in found
+            ]
         return self._rows[provider]
 
     def _dearest_of(self, db: Connection, provider: str, at: int) -> cards.Card | None:
         if provider not in self._dearest:
             layers = self._of(db, provider)
-            found = [cards.dearest(models, provider, at, source, version) for _, source, version, models in layers[-1:]]
+            found = [
+                cards.dearest(models, provider, at, source, version)
+                for _, source, version, models in layers[-1:]
+            ]
             self._dearest[provider] = found[0] if found else None
         return self._dearest[provider]
 
@@ -89,11 +127,3 @@ def _spellings(model: str) -> list[str]:
     """The model as named, then without the prefixes gateways put before it ('openai/gpt-4o', 'models/gemini-…')."""
     bare = model.rpartition("/")[2]
     return [model] if bare == model else [model, bare]
-
-
-def keep_card(db: Connection, card: cards.Card, now: int) -> None:
-    """Every card ever used stays in the ledger, so that its costs can be explained for good."""
-    db.execute(
-        "insert or ignore into rate_card (hash, card, source, version, first_seen_at) values (?, ?, ?, ?, ?)",
-        (card.hash, card.canonical, card.source, card.version, now),
-    )

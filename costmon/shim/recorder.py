@@ -18,8 +18,8 @@ from costmon.shim.events import Attempt, Settlement, Usage, clean, new_id
 from costmon.shim.faults import guarded, report
 from costmon.shim.ledger import ADMIT_WAIT_S, SETTLE_WAIT_S, Ledger, async_sleep, jitter_s
 from costmon.shim.memory import Memory
-from costmon.shim.money import PAR
-from costmon.shim.prices import Prices, keep_card
+from costmon.shim.money import PAR, convert
+from costmon.shim.prices import Prices
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -106,7 +106,9 @@ class Recorder:
         deadline = time.monotonic() + self._patience()
         while True:
             try:
-                return self._admitted(self.ledger.write(lambda db: self._reserve(db, call, labels), ADMIT_WAIT_S))
+                return self._admitted(
+                    self.ledger.write(lambda db: self._reserve(db, call, labels), ADMIT_WAIT_S)
+                )
             except SpendBlocked as blocked:
                 if not self._may_wait(blocked, deadline):
                     raise self._refused(blocked, call, labels) from None
@@ -131,9 +133,11 @@ class Recorder:
     def check_switch(self, provider: str, model: str, labels: tuple[str, str, str, bool]) -> None:
         """Raises SpendBlocked when the switch blocks such a call."""
         app, route, job, essential = labels
-        switch.touch_reader(self.folder, app)
+        switch.touch_reader(self.folder, app, create=not self._explicit)
         scopes = switch.scopes_of(provider, model, app, route, job)
-        block = switch.check(self.folder, scopes, self.ledger.now(), essential=essential, explicit=self._explicit)
+        block = switch.check(
+            self.folder, scopes, self.ledger.now(), essential=essential, explicit=self._explicit
+        )
         if block is not None:
             raise _blocked(block, self.ledger.now())
 
@@ -208,7 +212,9 @@ class Recorder:
             return False
         self._swept = time.monotonic()
         now = self.ledger.now()
-        return bool(guarded("release orphans", self.ledger.write_once, lambda db: booking.settle_orphans(db, now)))
+        return bool(
+            guarded("release orphans", self.ledger.write_once, lambda db: booking.settle_orphans(db, now))
+        )
 
     def _refresh(self, db: Connection) -> policy.Policy:
         current = policy.generation(db)
@@ -227,7 +233,7 @@ class Recorder:
             period = policy.period_at(db, budget, now)
             self._memory.saw(budget, period)
             rate = rules.rate(attempt.currency or "USD", budget.currency, now) or PAR
-            amount = booking.convert(attempt.estimate, rate)
+            amount = convert(attempt.estimate, rate)
             hold = reservation(budget, period, amount, essential=attempt.essential, now=now)
             charges.append(booking.charge(budget, period, hold, rate))
         booking.reserve(db, attempt, charges, rules.machine)
@@ -253,7 +259,9 @@ class Recorder:
         )  # fmt: skip
 
     def _card(self, db: Connection, call: Call, model: str, at: int, tier: str) -> Card | None:
-        return self._prices.card(db, call.provider, model, at, tier, anywhere=call.anywhere) if model else None
+        return (
+            self._prices.card(db, call.provider, model, at, tier, anywhere=call.anywhere) if model else None
+        )
 
     def _price(
         self, db: Connection, rules: policy.Policy, call: Call, card: Card | None, usage: Usage, at: int
@@ -263,7 +271,7 @@ class Recorder:
             return cards.price(card, usage).nano or 0, False
         if rules.unknown_price == "refuse":
             raise SpendBlocked(
-                f"the price of {clean(call.model, 80)} ({clean(call.provider, 40)}) is unknown and unknown_price = \"refuse\"; "
+                f'the price of {clean(call.model, 80)} ({clean(call.provider, 40)}) is unknown and unknown_price = "refuse"; '
                 "add the model to prices.toml (costmon prices show MODEL)",
                 scope=f"model={clean(call.model)}",
                 rule="price",
@@ -286,33 +294,38 @@ class Recorder:
         return self._outputs[key]
 
     def _learn(self, attempt: Attempt, output_tokens: int) -> None:
-        self._outputs.setdefault((attempt.app, attempt.provider, attempt.model), deque(maxlen=_HISTORY)).append(output_tokens)
+        self._outputs.setdefault(
+            (attempt.app, attempt.provider, attempt.model), deque(maxlen=_HISTORY)
+        ).append(output_tokens)
 
     def _write_settlement(self, held: Open, outcome: Outcome, now: int, wait_s: float) -> None:
         def work(db: Connection) -> bool:
-            rules = self._refresh(db)
+            rules = self._policy or self._refresh(db)
             settlement = self._settlement(db, rules, held, outcome, now)
-            charges = booking.settle(db, held.attempt, held.charges, rules.machine, settlement)
-            return self._crossed(db, rules, charges, now)
+            used = booking.settle(db, held.attempt, held.charges, rules.machine, settlement)
+            return self._crossed(rules, used)
 
         crossed = self.ledger.write(work, wait_s) if wait_s else self.ledger.write_once(work)
+        self._prices.committed()
         if crossed:
             self._sync_blocks(at_once=True)
         if wait_s:
             self.ledger.checkpoint_if_large()
 
-    def _crossed(self, db: Connection, rules: policy.Policy, charges: list[booking.Charge], now: int) -> bool:
+    def _crossed(self, rules: policy.Policy, used: list[tuple[int, int]]) -> bool:
         """Whether a charged budget is now where it blocks by itself."""
-        touched = {entry[0] for entry in charges if entry[3]}
+        charged = dict(used)
+        crossed = False
         for budget in rules.budgets:
-            if budget.id in touched and (budget.blocks_95 or budget.blocks_100):
-                period = policy.period_at(db, budget, now)
-                self._memory.saw(budget, period)
-                if policy.percent_reached(period.used, budget.amount, 95):
-                    return True
-        return False
+            if budget.id in charged:
+                self._memory.used(budget.id, charged[budget.id])
+                blocks_by_itself = budget.blocks_95 or budget.blocks_100
+                crossed |= blocks_by_itself and policy.percent_reached(charged[budget.id], budget.amount, 95)
+        return crossed
 
-    def _settlement(self, db: Connection, rules: policy.Policy, held: Open, o: Outcome, now: int) -> Settlement:
+    def _settlement(
+        self, db: Connection, rules: policy.Policy, held: Open, o: Outcome, now: int
+    ) -> Settlement:
         attempt = held.attempt
         usage = o.usage or {}
         cost, status, charge, version = self._cost(db, rules, held, o)
@@ -332,7 +345,9 @@ class Recorder:
         attempt, call = held.attempt, held.call
         if call.source != "shim":
             stated = o.cost if o.cost is not None else call.cost
-            return (None, "unknown", 0, None) if stated is None else (stated, "reported", stated, "stated:app")
+            return (
+                (None, "unknown", 0, None) if stated is None else (stated, "reported", stated, "stated:app")
+            )
         if call.free:
             return 0, "free", 0, "config:free"
         if not o.charged:
@@ -341,19 +356,23 @@ class Recorder:
             return None, "unknown", attempt.estimate, None  # answered, but the wire carried no usage (C2)
         usage = o.usage or {"input_tokens": attempt.input_tokens, "output_tokens": attempt.output_tokens}
         at = attempt.created_at
-        card = self._card(db, call, o.model, at, o.service_tier) or self._card(db, call, call.model, at, o.service_tier)
+        card = self._card(db, call, o.model, at, o.service_tier) or self._card(
+            db, call, call.model, at, o.service_tier
+        )
         if card is None:
             assumed = self._prices.assumed(db, call.provider, call.family, at, _rate(rules), usage)
             return None, "unknown", max(assumed, attempt.estimate if o.at_least_reserved else 0), None
-        keep_card(db, card, at)
+        self._prices.keep(db, card, at)
         priced = cards.price(card, _priced_units(usage))
-        cost = priced.nano if priced.nano is not None else 0
-        if o.at_least_reserved:
-            cost = max(cost, attempt.estimate)
+        if priced.nano is None:  # not one of the reported units has a price
+            return None, "unknown", attempt.estimate, cards.price_version(card)
+        cost = max(priced.nano, attempt.estimate) if o.at_least_reserved else priced.nano
         status = "estimated" if o.estimated or o.usage is None else priced.status
         return cost, status, cost, cards.price_version(card)
 
-    def _without_ledger(self, error: Exception, call: Call, labels: tuple[str, str, str, bool]) -> Open | None:
+    def _without_ledger(
+        self, error: Exception, call: Call, labels: tuple[str, str, str, bool]
+    ) -> Open | None:
         """The ledger could not answer: go on enforcing from memory. Raises SpendBlocked when that is used up."""
         if not isinstance(error, LedgerError):
             report("admit", f"costmon could not reserve for a call: {type(error).__name__}")
@@ -361,7 +380,9 @@ class Recorder:
             report("admit", f"costmon enforces from memory: {error}")
         app, route, job, essential = labels
         now = self.ledger.now()
-        estimate = call.cost if call.cost is not None else self._memory.guess(call.input_tokens, call.max_output)
+        estimate = (
+            call.cost if call.cost is not None else self._memory.guess(call.input_tokens, call.max_output)
+        )
         attempt = Attempt(
             new_id(now), now, call.source, app, route, job, essential, call.api, clean(call.provider),
             clean(call.model), clean(call.endpoint), call.input_tokens, call.max_output or 0, estimate, call.currency, False,
@@ -401,11 +422,8 @@ def _rate(rules: policy.Policy) -> str:
 
 
 def _priced_units(usage: Usage) -> Usage:
-    """The usage keys price catalogues know: reasoning is a kind of output."""
-    units = {name: count for name, count in usage.items() if name not in ("total_tokens", "reasoning_tokens")}
-    if usage.get("reasoning_tokens"):
-        units["output_reasoning_tokens"] = usage["reasoning_tokens"]
-    return units
+    """The usage without the total, which is no unit of its own."""
+    return {name: count for name, count in usage.items() if name != "total_tokens"}
 
 
 def _label_map(attempt: Attempt) -> dict[str, str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from costmon import paths
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from costmon.shim.recorder import Recorder
 
 _recorders: dict[str, Recorder] = {}

@@ -26,12 +26,13 @@ class Decoder(Protocol):
 class Body:
     """What is known of one response body. `feed` returns True once the protocol's last event was seen.
 
-    `complete`: the terminal event came. `finished`: the answer ended, and any usage seen is its final one. `failed`: the provider reported an error inside the stream.
+    `usage`: the normalised usage seen so far. `complete`: the terminal event came. `finished`: the answer ended, and any usage seen is its final one. `failed`: the provider reported an error inside the stream.
     `text_bytes`: generated text delivered so far. `broken`: the body could not be followed.
     """
 
     def __init__(self, api: usage.Api, content_type: str, encoding: str) -> None:
         self.api = api
+        self.usage: Usage | None = None
         self.model = ""
         self.response_id = ""
         self.service_tier = ""
@@ -45,11 +46,6 @@ class Body:
         self._decoders, self.broken = _decoders(encoding)
         self._fields: dict[str, int | None] = {}
         self._pending = bytearray()
-
-    @property
-    def usage(self) -> Usage | None:
-        """The normalised usage seen so far, or None."""
-        return usage.normalise(self.api, self._fields) if self._fields else None
 
     def feed(self, data: bytes) -> bool:
         """Take the next raw bytes of the body."""
@@ -104,15 +100,14 @@ class Body:
             self._judge(document)
 
     def _absorb(self, document: dict[str, Any]) -> None:
-        reading = usage.read(self.api, document)
-        self.model = reading.model or self.model
-        self.response_id = reading.response_id if not self.response_id else self.response_id
-        self.service_tier = reading.service_tier or self.service_tier
-        for place in self.api.usage_at:
-            raw = usage.dig(document, place)
-            if isinstance(raw, dict):
-                self._fields.update(usage.fields_of(self.api, raw))
-                break
+        model, response_id, service_tier = usage.identity(document)
+        self.model = model or self.model
+        self.response_id = self.response_id or response_id
+        self.service_tier = service_tier or self.service_tier
+        raw = usage.raw_usage(self.api, document)
+        if raw is not None:
+            self._fields.update(usage.fields_of(self.api, raw))
+            self.usage = usage.normalise(self.api, self._fields)
         if self._events:
             self.text_bytes += _generated(self.api, document)
 
@@ -212,4 +207,3 @@ class _Brotli:
     def decompress(self, data: bytes) -> bytes:
         result: bytes = self._step(data)
         return result
-

@@ -8,21 +8,31 @@ nonessential apps, to a period), and anything odd (empty, garbage, symlink, FIFO
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import os
 import stat
 import time
-from typing import Iterable, Iterator, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
+from costmon.paths import make_private
+from costmon.shim.events import clean
 from costmon.shim.timestamps import from_iso, to_iso
 
 MAX_BYTES = 65536
 READERS = "readers"
 SCOPE_KEYS = ("provider", "model", "app", "route", "job")
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789._-")
-_READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+_READ = (
+    os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+)
+_TOUCH = (
+    os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+)  # a FIFO there must not make the app wait
 _TOUCH_EVERY_S = 60.0
-_touched: dict[str, float] = {}
+_MAX_TOUCHED = 1000
+_touched: dict[tuple[int, str, str], float] = {}
 
 
 class Block(NamedTuple):
@@ -39,6 +49,7 @@ class Block(NamedTuple):
     intact: bool = True
 
 
+@functools.lru_cache(maxsize=512)
 def scope_file(scope: str) -> str:
     """The file name of a scope: values outside [a-z0-9._-] percent-encoded, over 120 bytes hashed.
 
@@ -48,7 +59,9 @@ def scope_file(scope: str) -> str:
         return scope
     key, separator, value = scope.partition("=")
     if not separator or key not in SCOPE_KEYS or not value:
-        raise ValueError(f"{scope!r} is not a scope: use all, nonessential, or one of {', '.join(SCOPE_KEYS)} as key=value")
+        raise ValueError(
+            f"{scope!r} is not a scope: use all, nonessential, or one of {', '.join(SCOPE_KEYS)} as key=value"
+        )
     return f"{key}={encode(value)}"
 
 
@@ -66,21 +79,28 @@ def encode(value: str) -> str:
     return "~" + hashlib.sha256(raw).hexdigest()
 
 
-def scopes_of(provider: str, model: str, app: str, route: str, job: str) -> list[str]:
+@functools.lru_cache(maxsize=512)
+def scopes_of(provider: str, model: str, app: str, route: str, job: str) -> tuple[str, ...]:
     """Every scope that can block such a call, broadest first."""
     values = (("provider", provider), ("model", model), ("app", app), ("route", route), ("job", job))
-    return ["all", "nonessential", *(f"{key}={value}" for key, value in values if value)]
+    return ("all", "nonessential", *(f"{key}={value}" for key, value in values if value))
 
 
-def check(folder: str, scopes: Iterable[str], now: int, *, essential: bool = False, explicit: bool = False) -> Block | None:
+def check(
+    folder: str, scopes: Iterable[str], now: int, *, essential: bool = False, explicit: bool = False
+) -> Block | None:
     """The first block that holds for these scopes at `now` (µs), or None.
 
     `explicit` says that the user named the folder: then its absence blocks.
     """
-    if explicit and not os.path.isdir(folder):
-        return Block("all", f"the switch folder {folder} is missing", intact=False)
+    try:
+        present = os.listdir(folder)
+    except FileNotFoundError:
+        return Block("all", f"the switch folder {folder} is missing", intact=False) if explicit else None
+    except OSError as error:
+        return Block("all", f"the switch folder {folder} cannot be read ({_why(error)})", intact=False)
     for scope in scopes:
-        if essential and scope == "nonessential":
+        if scope_file(scope) not in present or (essential and scope == "nonessential"):
             continue
         block = read(folder, scope)
         if block is None or (essential and block.exempts_essential):
@@ -93,19 +113,13 @@ def check(folder: str, scopes: Iterable[str], now: int, *, essential: bool = Fal
 
 def read(folder: str, scope: str) -> Block | None:
     """The block of one scope, lapsed or not, or None when its file does not exist. Never follows or waits."""
-    path = os.path.join(folder, scope_file(scope))
     try:
-        descriptor = os.open(path, _READ)
+        descriptor = os.open(os.path.join(folder, scope_file(scope)), _READ)
     except FileNotFoundError:
         return None
     except OSError as error:
-        return None if error.errno == errno.ENOENT else _odd(scope, _why(error))
-    try:
-        return _parse(scope, descriptor, folder)
-    except OSError as error:
         return _odd(scope, _why(error))
-    finally:
-        os.close(descriptor)
+    return _read_open(descriptor, scope, folder)
 
 
 def blocks(folder: str) -> list[Block]:
@@ -116,13 +130,17 @@ def blocks(folder: str) -> list[Block]:
 
 def write(folder: str, block: Block) -> None:
     """Put a block in place: temp file, fsync, rename, fsync of the folder. Raises OSError."""
-    os.makedirs(folder, mode=0o700, exist_ok=True)
+    make_private(folder)
     target = os.path.join(folder, scope_file(block.scope))
     temporary = os.path.join(folder, f".new-{os.getpid()}-{os.urandom(6).hex()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    descriptor = os.open(
+        temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600
+    )
     try:
         try:
-            os.write(descriptor, _document(block))
+            document = _document(block)
+            if os.write(descriptor, document) < len(document):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), target)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -153,38 +171,30 @@ def remove_lapsed(folder: str, scope: str, now: int) -> None:
     aside = os.path.join(folder, f".old-{os.getpid()}-{os.urandom(6).hex()}")
     try:
         os.rename(path, aside)
-        moved = read_file(aside, scope, folder)
-        if moved is not None and not _lapsed(moved, now):
-            os.link(aside, path)  # somebody blocked in between: put it back unless a newer one is there
     except OSError:
-        pass
-    finally:
-        _unlink(aside)
+        return
+    if not _lapsed(_read_path(aside, scope, folder), now):
+        _put_back(aside, path)  # somebody blocked in between
+    _unlink(aside)
 
 
-def read_file(path: str, scope: str, folder: str) -> Block | None:
-    """Like `read`, for a file at a given path."""
-    try:
-        descriptor = os.open(path, _READ)
-    except OSError:
-        return None
-    try:
-        return _parse(scope, descriptor, folder)
-    finally:
-        os.close(descriptor)
+def touch_reader(folder: str, app: str, *, create: bool = True) -> None:
+    """Leave the trace that `app` looked, at most once a minute for each process.
 
-
-def touch_reader(folder: str, app: str) -> None:
-    """Leave the trace that `app` looked, at most once a minute for each process."""
+    `create` False: a folder that is missing stays missing, because its absence blocks.
+    """
     now = time.monotonic()
-    key = f"{os.getpid()}:{app}"
+    key = (os.getpid(), folder, app)
     if now - _touched.get(key, -_TOUCH_EVERY_S) < _TOUCH_EVERY_S:
         return
+    if len(_touched) >= _MAX_TOUCHED:
+        _touched.clear()
     _touched[key] = now
     path = os.path.join(folder, READERS, encode(app))
     try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
+        if create or os.path.isdir(folder):
+            make_private(os.path.dirname(path))
+        os.close(os.open(path, _TOUCH, 0o600))
         os.utime(path)
     except OSError:
         pass  # a read-only mount can still be obeyed; the screen will say that nobody looked
@@ -216,9 +226,56 @@ def _present(folder: str) -> Iterator[str]:
         if name in ("all", "nonessential"):
             yield name
         elif separator and key in SCOPE_KEYS and value:
-            scope = f"{key}={unquote(value)}"
+            scope = _hashed_scope(folder, name) if value[0] == "~" else f"{key}={unquote(value)}"
             if scope_file(scope) == name:
                 yield scope
+
+
+def _hashed_scope(folder: str, name: str) -> str:
+    """The scope a file with a hashed name states inside; 'all', which it cannot be, when it states none."""
+    try:
+        descriptor = os.open(os.path.join(folder, name), _READ)
+    except OSError:
+        return "all"
+    try:
+        stated = json.loads(os.read(descriptor, MAX_BYTES))["scope"]
+        scope_file(stated)
+        return str(stated)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return "all"
+    finally:
+        os.close(descriptor)
+
+
+def _read_path(path: str, scope: str, folder: str) -> Block:
+    """The block at `path`; whatever cannot be read is one."""
+    try:
+        descriptor = os.open(path, _READ)
+    except OSError as error:
+        return _odd(scope, _why(error))
+    return _read_open(descriptor, scope, folder)
+
+
+def _read_open(descriptor: int, scope: str, folder: str) -> Block:
+    try:
+        return _parse(scope, descriptor, folder)
+    except OSError as error:
+        return _odd(scope, _why(error))
+    finally:
+        os.close(descriptor)
+
+
+def _put_back(aside: str, path: str) -> None:
+    """Undo a rename, unless a newer file is there; where the file system has no hard links, even then."""
+    try:
+        os.link(aside, path, follow_symlinks=False)
+    except FileExistsError:
+        pass
+    except (OSError, NotImplementedError):
+        try:
+            os.rename(aside, path)
+        except OSError:
+            pass
 
 
 def _parse(scope: str, descriptor: int, folder: str) -> Block:
@@ -242,12 +299,12 @@ def _from_document(scope: str, document: dict[str, object]) -> Block:
     until = document.get("until")
     return Block(
         scope=scope,
-        reason=str(document.get("reason", ""))[:500],
-        by=str(document.get("by", ""))[:200],
+        reason=clean(document.get("reason"), 500),
+        by=clean(document.get("by")),
         since=from_iso(document.get("since")),
         # A block that a person set never lapses by itself, whatever its file says.
         until=from_iso(until) if document.get("automatic") is True else None,
-        period=str(document.get("period", ""))[:100],
+        period=clean(document.get("period"), 100),
         automatic=document.get("automatic") is True,
         exempts_essential=document.get("exempts") == "essential",
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from datetime import datetime
@@ -9,36 +11,36 @@ if TYPE_CHECKING:
 
 def to_iso(at_us: int) -> str:
     """'2026-11-20T09:30:00.000000Z'."""
-    from datetime import datetime, timedelta, timezone
+    from datetime import datetime, timedelta
 
-    at = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(microseconds=at_us)
+    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at_us)
     return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def from_iso(text: object) -> int | None:
-    """The instant an ISO 8601 text with a zone names, in µs; None for anything else."""
+    """The instant an ISO 8601 text with a zone names, in µs; None for anything else, years 1 to 9999 in UTC."""
     if not isinstance(text, str):
         return None
     from datetime import datetime
 
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:
+        return None if at.tzinfo is None else to_us(at.astimezone(UTC))
+    except (ValueError, OverflowError):
         return None
-    return None if at.tzinfo is None else to_us(at)
 
 
 def to_us(at: datetime) -> int:
     """An aware datetime as µs since 1970 UTC. Raises ValueError for a naive one."""
-    from datetime import datetime, timedelta, timezone
+    from datetime import datetime, timedelta
 
     if at.tzinfo is None:
         raise ValueError("a time must be aware of its zone")
-    return (at - datetime(1970, 1, 1, tzinfo=timezone.utc)) // timedelta(microseconds=1)
+    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def to_datetime(at_us: int) -> datetime:
     """µs since 1970 UTC as an aware datetime in UTC."""
-    from datetime import datetime, timedelta, timezone
+    from datetime import datetime, timedelta
 
-    return datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(microseconds=at_us)
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at_us)

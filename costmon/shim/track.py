@@ -1,17 +1,17 @@
 """`@costmon.track(...)`: record any metered call that is not an LLM SDK's, with the same admission and settlement.
 
-    @costmon.track("coupang", cost_per_call="0.01")
-    def search(query): ...
+@costmon.track("coupang", cost_per_call="0.01")
+def search(query): ...
 
-    @costmon.track("whisper", per_minute="0.006")
-    async def transcribe(path): ...
+@costmon.track("whisper", per_minute="0.006")
+async def transcribe(path): ...
 """
 
 from __future__ import annotations
 
 import functools
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
 
@@ -56,7 +56,9 @@ class track:  # noqa: N801 - reads as a keyword where it is used
         essential: bool | None = None,
     ) -> None:
         if cost_per_token is not None and tokens is None:
-            raise ValueError("cost_per_token needs tokens=, a function of the result that says how many there were")
+            raise ValueError(
+                "cost_per_token needs tokens=, a function of the result that says how many there were"
+            )
         self._provider = provider
         self._model = model
         self._per_call = _amount("cost_per_call", cost_per_call)
@@ -108,7 +110,7 @@ class track:  # noqa: N801 - reads as a keyword where it is used
         return call
 
     def _generator(self, function: Callable[..., Any], name: str) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        def call(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
             run = _Run(self, name).start()
             try:
                 result = yield from function(*args, **kwargs)
@@ -160,7 +162,8 @@ class _Run:
         guarded("settle a tracked call", self._settle, "ok", result, None)
 
     def failed(self, error: BaseException) -> None:
-        guarded("settle a tracked call", self._settle, "error", None, error)
+        outcome = "dropped" if isinstance(error, GeneratorExit) else "error"
+        guarded("settle a tracked call", self._settle, outcome, None, error)
 
     def _call(self) -> Call:
         spec = self._spec
@@ -206,7 +209,11 @@ class _Run:
             total, known = total + spec._per_minute * Decimal(round(elapsed_s * 1e6)) / 60_000_000, True
         if not failed and spec._per_token is not None and spec._tokens is not None:
             count = int(spec._tokens(result))
-            total, known, usage = total + spec._per_token * count, True, {"output_tokens": count, "total_tokens": count}
+            total, known, usage = (
+                total + spec._per_token * count,
+                True,
+                {"output_tokens": count, "total_tokens": count},
+            )
         if not failed and spec._cost is not None:
             stated = _amount("cost", spec._cost(result))
             total, known = (total + stated, True) if stated is not None else (total, known)

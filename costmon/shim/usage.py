@@ -7,6 +7,7 @@ Anthropic's SDK types (messages). Counts come out inclusive (see `events.Usage`)
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -40,10 +41,9 @@ class Request(NamedTuple):
     attachments: int
 
 
-class Reading(NamedTuple):
-    """What a response says of itself. `usage` is None when the wire carried none that can be trusted."""
+class Identity(NamedTuple):
+    """What a response says of itself; '' where it says nothing."""
 
-    usage: Usage | None
     model: str
     response_id: str
     service_tier: str
@@ -97,7 +97,9 @@ RESPONSES = Api(
     ("usage", "response.usage"),
     _OPENAI_RESPONSES,
 )
-EMBEDDINGS = Api("embeddings", "openai", "/embeddings", ("input",), (), ("usage",), _OPENAI_CHAT, has_output=False)
+EMBEDDINGS = Api(
+    "embeddings", "openai", "/embeddings", ("input",), (), ("usage",), _OPENAI_CHAT, has_output=False
+)
 MESSAGES = Api(
     "messages",
     "anthropic",
@@ -173,7 +175,9 @@ def recognise(api: Api, path: str, body: bytes | None) -> Request | None:
     )
 
 
-def provider_of(api: Api, host: str, port: int | None, hosts: Mapping[str, Mapping[str, object]]) -> tuple[str, bool]:
+def provider_of(
+    api: Api, host: str, port: int | None, hosts: Mapping[str, Mapping[str, object]]
+) -> tuple[str, bool]:
     """(provider, free): the config's host map, else a known host, else the API's family."""
     entry = hosts.get(f"{host}:{port}") or hosts.get(host)
     if entry is not None:
@@ -184,25 +188,31 @@ def provider_of(api: Api, host: str, port: int | None, hosts: Mapping[str, Mappi
     return known, False
 
 
-def read(api: Api, document: Mapping[str, Any]) -> Reading:
-    """The usage and identity in one JSON document (a whole response, or one event of a stream)."""
+def identity(document: Mapping[str, Any]) -> Identity:
+    """Who answered what, in one JSON document (a whole response, or one event of a stream)."""
     inner = document.get("response") or document.get("message")
     top = inner if isinstance(inner, dict) else document
-    return Reading(
-        read_usage(api, document),
+    raw = top.get("usage")
+    return Identity(
         _text(top.get("model")) or _text(document.get("model")),
         _text(top.get("id")) or _text(document.get("id")),
-        _text(top.get("service_tier")) or _text(dig(top, "usage.service_tier")),
+        _text(top.get("service_tier")) or (_text(raw.get("service_tier")) if isinstance(raw, dict) else ""),
     )
+
+
+def raw_usage(api: Api, document: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The usage object as the provider sent it, or None."""
+    for place in api.usage_at:
+        raw = dig(document, place)
+        if isinstance(raw, dict):
+            return raw
+    return None
 
 
 def read_usage(api: Api, document: Mapping[str, Any]) -> Usage | None:
     """The normalised usage, or None when there is none or its main counts are unusable."""
-    for place in api.usage_at:
-        raw = dig(document, place)
-        if isinstance(raw, dict):
-            return normalise(api, fields_of(api, raw))
-    return None
+    raw = raw_usage(api, document)
+    return normalise(api, fields_of(api, raw)) if raw is not None else None
 
 
 def fields_of(api: Api, raw: Mapping[str, Any]) -> dict[str, int | None]:
@@ -252,7 +262,19 @@ def estimate_tokens(text_bytes: int, attachments: int = 0) -> int:
     return -(-text_bytes // 4) + 1000 * attachments
 
 
-_TEXT_KEYS = frozenset({"content", "text", "arguments", "partial_json", "thinking", "refusal", "delta", "reasoning_content", "reasoning"})
+_TEXT_KEYS = frozenset(
+    {
+        "content",
+        "text",
+        "arguments",
+        "partial_json",
+        "thinking",
+        "refusal",
+        "delta",
+        "reasoning_content",
+        "reasoning",
+    }
+)
 
 
 def delivered_bytes(document: Any) -> int:
@@ -307,10 +329,15 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
+@functools.lru_cache(maxsize=256)
+def _parts(path: str) -> tuple[str, ...]:
+    return tuple(path.split("."))
+
+
 def dig(document: Any, path: str) -> Any:
     """The value at a dotted path of keys and list positions, or None."""
     value = document
-    for part in path.split("."):
+    for part in _parts(path):
         if isinstance(value, dict):
             value = value.get(part)
         elif isinstance(value, list) and part.isdigit() and int(part) < len(value):

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import partial
 
 from textual import on, work
 from textual.app import App
@@ -17,7 +16,7 @@ from textual.worker import Worker, WorkerState, get_current_worker
 from costmon import paths
 from costmon.monitor.snapshot import Snapshot
 from costmon.tui import themes
-from costmon.tui.format import safe
+from costmon.tui.format import safe, said
 from costmon.tui.messages import SnapshotChanged, SourceFailed, SwitchFailed, SwitchToggled
 from costmon.tui.pages.help import HelpPage
 from costmon.tui.pages.overview import OverviewPage
@@ -83,7 +82,9 @@ class CostmonApp(App[None]):
 
     def on_mount(self) -> None:
         if self._warnings:
-            self.notify("\n".join(self._warnings), title="Themes", severity="warning", timeout=10, markup=False)
+            self.notify(
+                "\n".join(self._warnings), title="Themes", severity="warning", timeout=10, markup=False
+            )
         self.set_interval(1.0, self._tick)
         self._follow()
 
@@ -100,7 +101,7 @@ class CostmonApp(App[None]):
             try:
                 snapshot = self._feed.next_snapshot(_WAIT)
             except Exception as error:
-                self.post_message(SourceFailed(f"No new figures: {_sentence(error)}; trying again"))
+                self.post_message(SourceFailed(f"No new figures: {said(error)}; trying again"))
                 self._leaving.wait(_RETRY)
                 continue
             if snapshot is not None:
@@ -121,7 +122,7 @@ class CostmonApp(App[None]):
         self.fault = message.sentence
 
     def _tick(self) -> None:
-        """Let ages and countdowns go on between snapshots. A simulation's clock runs at its own pace: not there."""
+        """Let ages and countdowns go on between snapshots; a simulation's clock runs at its own pace."""
         if self.snapshot is not None and not self.snapshot.simulated:
             self.now = self.snapshot.at + timedelta(seconds=int(self.clock() - self._received))
 
@@ -130,11 +131,18 @@ class CostmonApp(App[None]):
         if event.state is not WorkerState.ERROR:
             return
         if event.worker.group == "feed":
-            self.fault = f"No new figures: the worker failed ({type(event.worker.error).__name__}); started again"
+            self.fault = (
+                f"No new figures: the worker failed ({type(event.worker.error).__name__}); started again"
+            )
             self.set_timer(_RETRY, self._follow)
         else:
             self._moving = False
-            self.notify(f"{type(event.worker.error).__name__}", title="Something failed", severity="error", markup=False)
+            self.notify(
+                f"{type(event.worker.error).__name__}",
+                title="Something failed",
+                severity="error",
+                markup=False,
+            )
 
     # Keys
 
@@ -161,7 +169,7 @@ class CostmonApp(App[None]):
         try:
             self.post_message(SwitchToggled(self._move_switch()))
         except Exception as error:
-            self.post_message(SwitchFailed(_sentence(error)))
+            self.post_message(SwitchFailed(said(error)))
 
     @on(SwitchToggled)
     def _say_toggled(self, message: SwitchToggled) -> None:
@@ -171,7 +179,9 @@ class CostmonApp(App[None]):
     @on(SwitchFailed)
     def _say_failed(self, message: SwitchFailed) -> None:
         self._moving = False
-        self.notify(message.sentence, title="The switch did not move", severity="error", timeout=10, markup=False)
+        self.notify(
+            message.sentence, title="The switch did not move", severity="error", timeout=10, markup=False
+        )
 
     def action_next_theme(self) -> None:
         """Go through the themes that come as files, ours and the user's."""
@@ -183,7 +193,3 @@ class CostmonApp(App[None]):
 
     def action_help(self) -> None:
         self.push_screen(HelpPage())
-
-
-def _sentence(error: Exception) -> str:
-    return safe(f"{error}".strip().rstrip(".")) or type(error).__name__

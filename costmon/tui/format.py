@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from rich.cells import cell_len, set_cell_size
 
-from costmon.shim.money import Money, format_money
+from costmon.shim.money import NANO, Money, format_money
 
 _LONGEST = 400
 """Characters of a foreign text that are looked at; no line on any screen is wider."""
@@ -21,9 +21,10 @@ _BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
 def safe(text: str) -> str:
-    """`text` from outside as one harmless line: no control, bidi or invisible character, at most 400 long.
+    """`text` from outside as one harmless line: no control, bidi or invisible character.
 
-    Control characters, line breaks, direction marks and lone surrogates become '·'; characters of no width go.
+    Control characters, line breaks, direction marks and lone surrogates become '·'; characters of no width
+    go. At most 400 characters are kept.
     """
     return _clean(text[:_LONGEST])
 
@@ -41,10 +42,15 @@ def _clean(text: str) -> str:
             out.append("·")
         elif category == "Zs":
             out.append(" ")
-        # A pile of combining marks paints over the lines above; variation selectors change a character's width.
+        # Piled combining marks paint over the lines above; variation selectors change a width.
         elif category != "Cf" and marks <= 2 and not 0xFE00 <= ord(char) <= 0xFE0F:
             out.append(char)
     return "".join(out)
+
+
+def said(error: Exception) -> str:
+    """What an exception says, as one line without a full stop; its type when it says nothing."""
+    return safe(f"{error}".strip().rstrip(".")) or type(error).__name__
 
 
 def cut(text: str, width: int) -> str:
@@ -69,14 +75,16 @@ def money(value: Money, *, places: int | None = None) -> str:
 
 
 def beside(value: Money, other: Money) -> str:
-    """`value` with as many decimals as `other` has, so that the two compare at a glance; more if it would read 0."""
+    """`value` with the decimals of `other`, to compare at a glance; with more where they would hide something."""
+    if abs(other.nano) < NANO:
+        return money(value)
     places = len(_halves(money(other))[1][1:])
     shown = money(value, places=places)
     return money(value) if value.nano and not any(char in "123456789" for char in shown) else shown
 
 
 def short_money(value: Money) -> str:
-    """Like `money`, but with thousands shortened from a million on: '$1.2M', so that it fits a narrow column."""
+    """Like `money`, but from a million on shortened to '$1.2M', so that it fits a narrow column."""
     units = abs(value.nano) // 1_000_000_000
     if units < 1_000_000:
         return money(value)
@@ -159,16 +167,18 @@ def zone(name: str) -> ZoneInfo:
     """The named time zone, or UTC when this machine does not know it."""
     try:
         return ZoneInfo(name)
-    except (OSError, ValueError):
+    except (OSError, ValueError, KeyError):
         return ZoneInfo("UTC")
 
 
 def moment(at: datetime, now: datetime, zone_name: str) -> str:
-    """A local time a person can place: '14:00' on the same day, else '27 Nov 14:00', or '1 Jan 2030' next year."""
+    """A local time a person can place: '14:00' today, else '27 Nov 14:00', or '1 Jan 2030' another year."""
     local, today = at.astimezone(zone(zone_name)), now.astimezone(zone(zone_name))
     if local.date() == today.date():
         return f"{local:%H:%M}"
-    return f"{local.day} {local:%b} {local:%Y}" if local.year != today.year else f"{local.day} {local:%b %H:%M}"
+    return (
+        f"{local.day} {local:%b} {local:%Y}" if local.year != today.year else f"{local.day} {local:%b %H:%M}"
+    )
 
 
 def bar(share: float, width: int) -> tuple[str, str]:
@@ -179,7 +189,7 @@ def bar(share: float, width: int) -> tuple[str, str]:
 
 
 def columns(values: Iterable[int], height: int) -> list[str]:
-    """Values as upright bars, `height` lines of one cell per value, top line first; a small value keeps a mark."""
+    """Values as upright bars of one cell each, `height` lines, top line first; a small value keeps a mark."""
     values = list(values)
     top = max(values, default=0)
     eighths = [0 if top <= 0 or v <= 0 else max(1, round(v * height * 8 / top)) for v in values]

@@ -17,6 +17,8 @@ FREEZE: list[BindingType] = [
     Binding("f", "unfreeze", "Go on", id="freeze", tooltip="Let the live feed go on"),
 ]
 HELP = Binding("question_mark", "app.help", "Help", id="help", tooltip="Keys, and what the words mean")
-QUIT = Binding("q", "app.quit", "Quit", id="quit", tooltip="Close this terminal app; budgets go on being enforced")
+QUIT = Binding(
+    "q", "app.quit", "Quit", id="quit", tooltip="Close this terminal app; budgets go on being enforced"
+)
 EVERYWHERE: list[BindingType] = [*SWITCH, THEME, HELP, QUIT]
 OVERVIEW: list[BindingType] = [*SWITCH, *FREEZE, THEME, HELP, QUIT]

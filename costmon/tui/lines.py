@@ -1,4 +1,4 @@
-"""A picture as plain values: a Line is spans of (text, style name). Pure, so it can be compared and tested."""
+"""A picture as plain values: a Line is spans of (text, style name), to be compared and tested."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _with_dots(items: list[Line]) -> Line:
 
 
 def wrapped(text: str, width: int, style: str = "", most: int = 3) -> list[Line]:
-    """Words broken into at most `most` lines of `width` cells; the last one says with '…' that there was more."""
+    """Words broken into at most `most` lines of `width` cells; '…' at the end says that there was more."""
     lines: list[str] = [""]
     for word in text.split(" "):
         longer = f"{lines[-1]} {word}" if lines[-1] else word

@@ -32,7 +32,7 @@ class _Still:
 def save_picture(
     snapshot: Snapshot, path: str, size: tuple[int, int] = (110, 34), theme: str = "costmon-dark"
 ) -> None:
-    """Write what a terminal of `size` (columns, rows) would show as an SVG file. Not inside a running event loop."""
+    """Write an SVG file of what a terminal of `size` (columns, rows) would show. Not inside an event loop."""
     with open(path, "w", encoding="utf-8") as file:
         file.write(asyncio.run(_draw(snapshot, size, theme)))
 

@@ -8,7 +8,7 @@ from costmon.monitor.snapshot import Snapshot
 
 
 class SnapshotSource(Protocol):
-    """Every method is called in a worker thread, never on the UI's; `next_snapshot` and `toggle` may overlap."""
+    """`next_snapshot` and `toggle` are called in worker threads and may overlap; `close` ends both."""
 
     def next_snapshot(self, timeout: float) -> Snapshot | None:
         """Wait up to `timeout` seconds for something new; None when there is nothing."""
@@ -19,5 +19,5 @@ class SnapshotSource(Protocol):
         ...
 
     def close(self) -> None:
-        """Called once, when the app ends."""
+        """Called once on the UI's thread, when the app ends; must not block."""
         ...

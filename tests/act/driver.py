@@ -2,10 +2,9 @@
 
     python driver.py LEDGER NOW_US NOTIFIER PERIODS
 
-Delivers the five levels of PERIODS periods at the time NOW_US. NOTIFIER is 'desktop', or a file to which
-every send appends one line; with '!before' or '!after' appended it dies of SIGKILL around the first send, with
-'!slow' each send takes 10 ms. It
-prints how many alerts it sent.
+Delivers the five levels of PERIODS periods at the time NOW_US; prints how many alerts it sent. NOTIFIER is
+'desktop', or a file to which every send appends one line. With '!before' or '!after' appended it dies of
+SIGKILL around the first send; with '!slow' each send takes 10 ms.
 """
 
 from __future__ import annotations

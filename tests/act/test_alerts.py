@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import costmon.act.alerts as alerts_module
-from costmon.act.alerts import LEASE_US, PAUSE_US, Alert, Standing, claim, deliver, level_alerts, mark
+from costmon.act.alerts import LEASE_US, PAUSE_US, Alert, Crossing, claim, deliver, level_alerts, mark
 from costmon.act.channels import Delivery
 from costmon.act.channels.none import NullNotifier
 from costmon.errors import LedgerBusy
@@ -227,8 +227,8 @@ def test_a_hung_desktop_costs_a_bounded_time(db: sqlite3.Connection, monkeypatch
 # Texts
 
 
-def standing(**changes: Any) -> Standing:
-    base = Standing(
+def crossing(**changes: Any) -> Crossing:
+    base = Crossing(
         budget="total",
         scope="all",
         limit_version=1,
@@ -248,7 +248,7 @@ def standing(**changes: Any) -> Standing:
 
 def test_the_alert_says_what_was_spent_and_when_it_ends() -> None:
     """At 90 % the pop-up names the budget, the money, and when the limit will be reached."""
-    alert = level_alerts(standing())[-1]
+    alert = level_alerts(crossing())[-1]
     assert alert.title == 'costmon: budget "total" reached 90 %'
     assert alert.body == "Spent $9.00 of $10.00 today (90 %); at this rate the limit is reached at 14:20."
     assert (alert.level, alert.urgency, alert.period_at) == (90, "normal", 1_795_100_400_000_000)
@@ -259,38 +259,38 @@ def test_the_alert_says_what_was_spent_and_when_it_ends() -> None:
     [
         (95, {}, ". Apps not declared essential are refused until 00:00 (Asia/Seoul)."),
         (100, {}, ". All calls are refused until 00:00 (Asia/Seoul)."),
-        (95, {"blocks_95": "all"}, ". All calls are refused until 00:00 (Asia/Seoul)."),
+        (95, {"at_95": "warn", "crosses_at": None}, "(95 %)."),
         (100, {"scope": "app=trader"}, ". All calls of app=trader are refused until 00:00 (Asia/Seoul)."),
         (
             95,
             {"scope": "provider=openai"},
             " from apps not declared essential are refused until 00:00 (Asia/Seoul).",
         ),
-        (100, {"blocks_100": ""}, "(100 %)."),
+        (100, {"at_100": "warn"}, "(100 %)."),
         (100, {"period": "week"}, ". All calls are refused until 2026-11-21 00:00 (Asia/Seoul)."),
         (100, {"time_zone": "Nowhere/None"}, ". All calls are refused until 15:00 (Nowhere/None)."),
     ],
 )
 def test_the_alert_says_what_is_refused(level: int, changes: dict[str, Any], ending: str) -> None:
     """At 95 and 100 % the pop-up says whose calls are refused and until when; critical, so that it stays."""
-    alert = level_alerts(standing(level=level, ratio=level / 100, **changes))[-1]
+    alert = level_alerts(crossing(level=level, ratio=level / 100, **changes))[-1]
     assert alert.body.endswith(ending)
     assert alert.urgency == "critical"
 
 
 def test_a_jump_makes_one_alert_for_each_level() -> None:
     """One call that takes a budget from 0 to 120 % raises all five levels, with the true figures."""
-    jumped = level_alerts(standing(level=100, ratio=1.2, spent=Money(12_000_000_000, "USD")))
+    jumped = level_alerts(crossing(level=100, ratio=1.2, spent=Money(12_000_000_000, "USD")))
     assert [alert.level for alert in jumped] == list(driver.LEVELS)
     assert jumped[0].body == "Spent $12.00 of $10.00 today (120 %)."
 
 
 def test_unpriced_calls_are_not_counted_as_free() -> None:
     """When calls have no price the pop-up says 'at least' and how many."""
-    body = level_alerts(standing(unpriced=37, crosses_at=None))[-1].body
+    body = level_alerts(crossing(unpriced=37, crosses_at=None))[-1].body
     assert body == "Spent at least $9.00 of $10.00 today (90 %, 37 calls unpriced)."
 
 
 def test_no_level_no_alert() -> None:
     """Below the first level nothing is said."""
-    assert level_alerts(standing(level=0, ratio=0.2)) == []
+    assert level_alerts(crossing(level=0, ratio=0.2)) == []

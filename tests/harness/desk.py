@@ -1,7 +1,7 @@
 """A private desktop: an X screen nobody sees (Xvfb), a session bus of its own, and a real daemon (dunst).
 
-Every process is this test's own and is ended by it; display number and bus address are free ones, so tests may
-run in parallel. The bus has no service folders, so D-Bus activation starts no other daemon unseen.
+Every process is this test's own and is ended by it; display number and bus address are free ones, so tests
+may run in parallel. The bus has no service folders, so D-Bus activation starts no other daemon unseen.
 """
 
 from __future__ import annotations

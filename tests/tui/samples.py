@@ -98,9 +98,16 @@ def row(number: int, **changes: object) -> FeedRow:
 
 def refused(number: int, note: str, calls: int = 1) -> FeedRow:
     return row(
-        number, state="refused", cost=None, cost_status="", input_tokens=None, output_tokens=None, duration=None,
-        note=note, calls=calls,
-    )  # fmt: skip
+        number,
+        state="refused",
+        cost=None,
+        cost_status="",
+        input_tokens=None,
+        output_tokens=None,
+        duration=None,
+        note=note,
+        calls=calls,
+    )
 
 
 def shares(*names: str) -> tuple[SpendBy, ...]:
@@ -136,7 +143,10 @@ def calm() -> Snapshot:
         home="/home/you/.local/state/costmon",
         currency="USD",
         engine=EngineStatus(True, True, 4242, NOW - timedelta(hours=3)),
-        budgets=(budget("total", "4.20", "10"), budget("trader", "0.38", "1", scope="app=trader", period="day")),
+        budgets=(
+            budget("total", "4.20", "10"),
+            budget("trader", "0.38", "1", scope="app=trader", period="day"),
+        ),
         today=Spend(usd("1.23"), calls=311, input_tokens=401_200, output_tokens=51_020),
         hour=Spend(usd("0.21"), calls=42),
         burn_rate=usd("0.42"),
@@ -162,7 +172,12 @@ def calm() -> Snapshot:
 def warned() -> Snapshot:
     """85 % of the main budget, with a projection over the limit."""
     total = budget(
-        "total", "8.52", "10", reserved=usd("0.12"), projected=usd("12.71"), crosses_at=NOW + timedelta(days=3, hours=4)
+        "total",
+        "8.52",
+        "10",
+        reserved=usd("0.12"),
+        projected=usd("12.71"),
+        crosses_at=NOW + timedelta(days=3, hours=4),
     )
     problems = ("Desktop notifications do not work: no notification daemon answers. Run costmon doctor.",)
     return replace(calm(), budgets=(total,), problems=problems)
@@ -170,7 +185,9 @@ def warned() -> Snapshot:
 
 def blocked() -> Snapshot:
     total = budget("total", "10.04", "10", blocks="all", projected=usd("14.80"))
-    trader = budget("trader", "0.962", "1", scope="app=trader", period="day", blocks="nonessential", reserved=usd("0.01"))
+    trader = budget(
+        "trader", "0.962", "1", scope="app=trader", period="day", blocks="nonessential", reserved=usd("0.01")
+    )
     switch = SwitchStatus(
         "/home/you/.local/state/costmon/switch",
         (
@@ -183,7 +200,9 @@ def blocked() -> Snapshot:
                 True,
                 True,
             ),
-            BlockStatus("app=trader", "stopped by hand", "jin", NOW - timedelta(hours=26), None, False, False),
+            BlockStatus(
+                "app=trader", "stopped by hand", "jin", NOW - timedelta(hours=26), None, False, False
+            ),
         ),
         calm().switch.readers,
     )
@@ -194,7 +213,13 @@ def blocked() -> Snapshot:
         *(row(number) for number in range(3, 40)),
     )
     return replace(
-        calm(), budgets=(total, trader), switch=switch, feed=feed, refused_today=18, simulated=True, in_flight=0
+        calm(),
+        budgets=(total, trader),
+        switch=switch,
+        feed=feed,
+        refused_today=18,
+        simulated=True,
+        in_flight=0,
     )
 
 
@@ -231,7 +256,9 @@ def hostile() -> Snapshot:
             tuple(ReaderStatus(name, at) for name in HOSTILE),
         ),
         feed=tuple(
-            refused(number, name, 2) if number % 2 else row(number, app=name, model=name, route=name, provider=name, note=name)
+            refused(number, name, 2)
+            if number % 2
+            else row(number, app=name, model=name, route=name, provider=name, note=name)
             for number, name in enumerate(HOSTILE * 2)
         ),
         problems=HOSTILE,
@@ -244,11 +271,19 @@ def many() -> Snapshot:
     names = tuple(f"{'서비스' if n % 3 else 'service'}-{n:03}" for n in range(200))
     return replace(
         calm(),
-        budgets=tuple(budget(f"{'부서' if n % 2 else 'team'} {n}", f"{n * 0.9:.2f}", "10") for n in range(12)),
+        budgets=tuple(
+            budget(f"{'부서' if n % 2 else 'team'} {n}", f"{n * 0.9:.2f}", "10") for n in range(12)
+        ),
         by_app=shares(*names),
         by_model=shares(*(f"model-{n}" for n in range(40))),
-        switch=replace(calm().switch, readers=tuple(ReaderStatus(n, NOW - timedelta(minutes=i)) for i, n in enumerate(names))),
-        feed=tuple(row(n, app=names[n % 200], model="한국어모델-프로" if n % 4 == 0 else "gpt-5-mini") for n in range(200)),
+        switch=replace(
+            calm().switch,
+            readers=tuple(ReaderStatus(n, NOW - timedelta(minutes=i)) for i, n in enumerate(names)),
+        ),
+        feed=tuple(
+            row(n, app=names[n % 200], model="한국어모델-프로" if n % 4 == 0 else "gpt-5-mini")
+            for n in range(200)
+        ),
     )
 
 

@@ -1,6 +1,6 @@
-"""Compile the configuration into the ledger, so that a shim only compares integers: no TOML, no zones, no calendars.
+"""Compile the configuration into the ledger, so that a shim only compares integers: no TOML, no calendars.
 
-Each function here is one transaction. `generation` goes up whenever something a shim or a screen reads has changed.
+Each function here is one transaction. `generation` goes up when something a shim or a screen reads changed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from costmon.shim.ledger import jitter_s
 
 BUSY_WAIT_S = 5.0
 HORIZON_US = 365 * 86_400 * 1_000_000
+_RATE_COLUMNS = "base, quote, from_at, numerator, denominator, source"
+_RateKey = tuple[str, str, int]
+_RateRow = tuple[int, int, str]
 _T = TypeVar("_T")
 
 
@@ -82,7 +85,7 @@ def record_config_error(db: sqlite3.Connection, message: str) -> None:
 
 
 def _compile_settings(db: sqlite3.Connection, config: Config) -> None:
-    """Flags are '1' and '0', seconds are decimal text, hosts are JSON: {host: {"provider": …, "free": bool}}."""
+    """Flags are '1' and '0', seconds decimal text, hosts JSON: {host: {"provider": …, "free": bool}}."""
     hosts = {host: {"provider": entry.provider, "free": entry.free} for host, entry in config.hosts.items()}
     limits = config.limits
     values = {
@@ -104,29 +107,27 @@ def _compile_settings(db: sqlite3.Connection, config: Config) -> None:
 def _compile_rates(db: sqlite3.Connection, config: Config) -> None:
     """One row for each direction and day, so that a look-up is "the newest of base → quote not after now"."""
     wanted = _rate_rows(config)
-    found = {tuple(row[:3]): tuple(row) for row in db.execute("select * from exchange_rate")}
+    found = {row[:3]: row[3:] for row in db.execute(f"select {_RATE_COLUMNS} from exchange_rate")}  # noqa: S608
     gone = [key for key in found if key not in wanted]
+    fresh = [(*key, *row) for key, row in wanted.items() if found.get(key) != row]
     db.executemany("delete from exchange_rate where base = ? and quote = ? and from_at = ?", gone)
-    fresh = [row for key, row in wanted.items() if found.get(key) != row]
-    db.executemany("insert or replace into exchange_rate values (?, ?, ?, ?, ?, ?)", fresh)
+    db.executemany(f"insert or replace into exchange_rate ({_RATE_COLUMNS}) values (?, ?, ?, ?, ?, ?)", fresh)  # noqa: S608
 
 
-def _rate_rows(config: Config) -> dict[tuple[object, ...], tuple[object, ...]]:
-    """Rows by their key. A rate the user wrote beats the inverse of another; the oldest also covers all days before."""
-    rows: dict[tuple[object, ...], tuple[object, ...]] = {}
-    inverses: dict[tuple[object, ...], tuple[object, ...]] = {}
-    for rate in sorted(config.rates, key=lambda rate: rate.day):
-        at = day_start(rate.day, config.time_zone)
-        base, quote, (numerator, denominator) = rate.base, rate.quote, rate.rate
-        rows[base, quote, at] = (base, quote, at, numerator, denominator, rate.source)
-        inverse = (quote, base, at, denominator, numerator, f"{rate.source} (inverse)")
-        inverses[quote, base, at] = inverse
-    for key, inverse in inverses.items():
-        rows.setdefault(key, inverse)
-    for base, quote in {(row[0], row[1]) for row in rows.values()}:
-        oldest = min((row for row in rows.values() if row[:2] == (base, quote)), key=lambda row: int(str(row[2])))
-        rows.setdefault((base, quote, 0), (base, quote, 0, *oldest[3:]))
-    return rows
+def _rate_rows(config: Config) -> dict[_RateKey, _RateRow]:
+    """Rows by key. A rate the user wrote beats an inverse; a pair's oldest also covers all days before."""
+    rows: dict[_RateKey, _RateRow] = {}
+    inverses: dict[_RateKey, _RateRow] = {}
+    for entry in config.rates:
+        at = day_start(entry.day, config.time_zone)
+        rate, source = entry.rate, entry.source
+        rows[entry.base, entry.quote, at] = (rate.numerator, rate.denominator, source)
+        inverses[entry.quote, entry.base, at] = (rate.denominator, rate.numerator, f"{source} (inverse)")
+    rows = inverses | rows
+    oldest: dict[tuple[str, str], int] = {}
+    for base, quote, at in rows:
+        oldest[base, quote] = min(at, oldest.get((base, quote), at))
+    return {(base, quote, 0): rows[base, quote, at] for (base, quote), at in oldest.items()} | rows
 
 
 def _finish(db: sqlite3.Connection, before: int, now_us: int, changes: BudgetChanges) -> CompileResult:
@@ -137,7 +138,7 @@ def _finish(db: sqlite3.Connection, before: int, now_us: int, changes: BudgetCha
         generation += 1
         put(db, "generation", str(generation))
         put(db, "compiled_at", str(now_us))
-    return CompileResult(changed, generation, *map(tuple, changes))
+    return CompileResult(changed, generation, *changes)
 
 
 def _horizon_us(db: sqlite3.Connection) -> int:
@@ -168,7 +169,7 @@ def _begin(db: sqlite3.Connection) -> None:
         try:
             db.execute("begin immediate")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            if "locked" not in str(error) and "busy" not in str(error):
                 raise
             if time.monotonic() >= deadline:
                 raise LedgerBusy("the ledger is busy in another process; try again") from error

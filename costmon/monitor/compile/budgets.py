@@ -1,8 +1,8 @@
 """Budgets and their periods in the ledger. Everything here runs inside the caller's transaction.
 
-A budget keeps its id and totals while name, scope, period, zone and currency stay; a change of one of those makes it
-another budget under a new id, which counts its period's events anew. Ids are never used twice: calls in flight carry
-the id they were admitted under.
+A budget keeps its id and totals while name, scope, period, zone and currency stay; a change of one of those
+makes it another budget under a new id, which counts its period's events anew. Ids are never used twice: calls
+in flight carry the id they were admitted under.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def compile_budgets(db: sqlite3.Connection, budgets: Iterable[Budget], now_us: i
     """Make the ledger's budgets those of the configuration."""
     held = _held(db)
     wanted = {budget.name: budget for budget in budgets}
-    gone = [name for name, old in held.items() if name not in wanted or old.definition != definition(wanted[name])]
+    gone = [
+        name for name, old in held.items() if name not in wanted or old.definition != definition(wanted[name])
+    ]
     for name in gone:
         _remove(db, name, held.pop(name))
     kept = [name for name in wanted if name in held]
@@ -82,7 +84,7 @@ def definition(budget: Budget) -> str:
 
 def _held(db: sqlite3.Connection) -> dict[str, _Held]:
     rows = db.execute(f"select name, id, limit_version, definition, {', '.join(_TERMS)} from budget")  # noqa: S608
-    return {row[0]: _Held(*row[1:4], tuple(row[4:])) for row in rows}
+    return {row[0]: _Held._make((*row[1:4], tuple(row[4:]))) for row in rows}
 
 
 def _terms(budget: Budget) -> tuple[object, ...]:
@@ -90,7 +92,7 @@ def _terms(budget: Budget) -> tuple[object, ...]:
 
 
 def _update(db: sqlite3.Connection, old: _Held, budget: Budget) -> bool:
-    """Take over changed terms. A new amount or new levels re-arm the alerts by counting `limit_version` up."""
+    """Take over changed terms. A new amount or levels count `limit_version` up, which re-arms the alerts."""
     terms = _terms(budget)
     if terms == old.terms:
         return False
@@ -106,8 +108,8 @@ def _insert(db: sqlite3.Connection, budget: Budget, now_us: int) -> None:
     version = history.limit_versions.get(budget.name, 0) + 1
     _keep(db, history._replace(last_id=budget_id))
     db.execute(
-        "insert into budget (id, name, scope_key, scope_value, currency, period, time_zone, limit_version, definition,"
-        " amount, levels, mode, at_95, at_100) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "insert into budget (id, name, scope_key, scope_value, currency, period, time_zone, limit_version,"
+        " definition, amount, levels, mode, at_95, at_100) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             *(budget_id, budget.name, budget.scope_key, budget.scope_value, budget.amount.currency),
             *(budget.period, budget.time_zone, version, definition(budget), *_terms(budget)),
@@ -137,17 +139,20 @@ def _keep(db: sqlite3.Connection, history: _History) -> None:
 
 
 def _extend(db: sqlite3.Connection, budget_id: int, kind: str, zone: str, now_us: int) -> None:
-    first = period_before(kind, zone, period_at(kind, zone, now_us))
-    wanted = {period.start_us: period.end_us for period in periods_until(kind, zone, first.start_us, horizon(zone, now_us))}
+    first = period_before(kind, zone, period_at(kind, zone, now_us)).start_us
+    wanted = {
+        period.start_us: period.end_us for period in periods_until(kind, zone, first, horizon(zone, now_us))
+    }
     found = dict(
         db.execute(
-            "select start_at, end_at from budget_period where budget_id = ? and start_at >= ?", (budget_id, first.start_us)
+            "select start_at, end_at from budget_period where budget_id = ? and start_at >= ?",
+            (budget_id, first),
         )
     )
     # A new edition of the time zones may move what lies ahead; what has begun keeps its start.
-    stale = [start for start in found if start not in wanted and now_us < start < max(wanted)]
-    moved = [(end, start) for start, end in wanted.items() if found.get(start, end) != end]
-    fresh = [(start, end) for start, end in wanted.items() if start not in found]
-    db.executemany(f"delete from budget_period where budget_id = {budget_id} and start_at = ?", [(s,) for s in stale])
-    db.executemany(f"update budget_period set end_at = ? where budget_id = {budget_id} and start_at = ?", moved)
-    db.executemany(f"insert into budget_period (budget_id, start_at, end_at) values ({budget_id}, ?, ?)", fresh)
+    stale = [(budget_id, start) for start in found if start not in wanted and now_us < start < max(wanted)]
+    moved = [(end, budget_id, start) for start, end in wanted.items() if found.get(start, end) != end]
+    fresh = [(budget_id, start, end) for start, end in wanted.items() if start not in found]
+    db.executemany("delete from budget_period where budget_id = ? and start_at = ?", stale)
+    db.executemany("update budget_period set end_at = ? where budget_id = ? and start_at = ?", moved)
+    db.executemany("insert into budget_period (budget_id, start_at, end_at) values (?, ?, ?)", fresh)

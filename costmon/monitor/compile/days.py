@@ -1,4 +1,4 @@
-"""The operator's days: the table a shim looks its event's day up in, and the move of past sums when the zone changes.
+"""The operator's days: the table a shim finds an event's day in, and past sums moved when the zone changes.
 
 Everything here runs inside the caller's transaction.
 """
@@ -18,6 +18,7 @@ _SUMS = ("calls", "errors", "input_tokens", "output_tokens", "cost", "unpriced",
 # A made-up clock may have left events anywhere; outside 2000 to 2100 they keep the day they have.
 _CALENDAR = (946_684_800_000_000, 4_102_444_800_000_000)
 _QUARTER_US = 900_000_000
+_TWO_DAYS_US = 2 * 86_400_000_000
 
 
 def horizon(zone: str, now_us: int) -> int:
@@ -28,11 +29,11 @@ def horizon(zone: str, now_us: int) -> int:
 def compile_days(db: sqlite3.Connection, zone: str, now_us: int, *, replace: bool = False) -> None:
     """Fill `local_day` from last month to the horizon; `replace` also removes the days of another zone."""
     first = period_before("month", zone, period_at("month", zone, now_us)).start_us
-    wanted = {tuple(day) for day in periods_until("day", zone, first, horizon(zone, now_us))}
+    last = horizon(zone, now_us)
+    wanted = {tuple(day) for day in periods_until("day", zone, first, last)}
     since = 0 if replace else first
     found = set(db.execute("select start_at, end_at, label from local_day where start_at >= ?", (since,)))
     # Days beyond this horizon were computed by somebody whose clock is ahead: harmless in the same zone.
-    last = max(day[1] for day in wanted)
     stale = [(day[0],) for day in found - wanted if replace or day[0] < last]
     db.executemany("delete from local_day where start_at = ?", stale)
     db.executemany("insert into local_day (start_at, end_at, label) values (?, ?, ?)", sorted(wanted - found))
@@ -41,8 +42,8 @@ def compile_days(db: sqlite3.Connection, zone: str, now_us: int, *, replace: boo
 def move_days(db: sqlite3.Connection, zone: str) -> None:
     """Sum past days anew in `zone` as far back as the 15-minute rollup reaches; older days keep their zone.
 
-    What a day's row holds beyond its 15-minute rows (those are pruned earlier) stays where it is, so that no sum over
-    all days changes. Events move with their sums, or a later correction would be taken from the wrong day.
+    What a day's row holds beyond its 15-minute rows (those are pruned earlier) stays where it is, so that no
+    sum over all days changes. Events move with their sums: a later correction must come from the right day.
     """
     day_of = _day_finder(db, zone)
     if day_of is None:
@@ -59,7 +60,9 @@ def corrections_paused(db: sqlite3.Connection) -> Iterator[None]:
 
     The trigger is dropped and made again inside the transaction: nobody ever sees a ledger without it.
     """
-    trigger = db.execute("select sql from sqlite_master where type = 'trigger' and name = 'event_corrected'").fetchone()
+    trigger = db.execute(
+        "select sql from sqlite_master where type = 'trigger' and name = 'event_corrected'"
+    ).fetchone()
     if trigger is not None:
         db.execute("drop trigger event_corrected")
     yield
@@ -68,7 +71,7 @@ def corrections_paused(db: sqlite3.Connection) -> Iterator[None]:
 
 
 def _day_finder(db: sqlite3.Connection, zone: str) -> Callable[[int], int] | None:
-    """A function from an instant to the start of its day in `zone`, or None if the ledger holds nothing to move."""
+    """A function from an instant to its day's start in `zone`, None if the ledger holds nothing to move."""
     first, last = db.execute(
         "select min(at), max(at) from (select slot_at as at from rollup_quarter union all"
         " select created_at from event where state = 'reserved') where at between ? and ?",
@@ -81,13 +84,13 @@ def _day_finder(db: sqlite3.Connection, zone: str) -> Callable[[int], int] | Non
 
 
 def _moves(db: sqlite3.Connection, day_of: Callable[[int], int]) -> dict[tuple[object, ...], list[int]]:
-    """(day, provider … currency) → what to add to that row: minus where a 15-minute row was, plus where it belongs."""
+    """(day, provider … currency) → what to add: minus where a 15-minute row was, plus where it belongs."""
     same_key = " and ".join(f"d.{name} = q.{name}" for name in _DIMENSIONS)
     # The day a 15-minute row was added to is the last one of its key that begins no later than it.
+    same_day = f"d.day_at <= q.slot_at and d.day_at > q.slot_at - {_TWO_DAYS_US}"
     rows = db.execute(
         f"select q.slot_at, {_names('q', _DIMENSIONS)}, {_names('q', _SUMS)},"  # noqa: S608 - names are ours
-        f" (select d.day_at from rollup_day d where d.day_at <= q.slot_at and d.day_at > q.slot_at - 172800000000"
-        f" and {same_key} order by d.day_at desc limit 1)"
+        f" (select d.day_at from rollup_day d where {same_day} and {same_key} order by d.day_at desc limit 1)"
         f" from rollup_quarter q where q.slot_at between ? and ?",
         _CALENDAR,
     )
@@ -120,12 +123,13 @@ def _apply(db: sqlite3.Connection, moves: dict[tuple[object, ...], list[int]]) -
 def _move_events(db: sqlite3.Connection, day_of: Callable[[int], int]) -> None:
     """Calls in flight, and those settled into a 15-minute row that still exists."""
     same_key = " and ".join(f"q.{name} = event.{name}" for name in _DIMENSIONS)
+    same_slot = f"q.slot_at = created_at - created_at % {_QUARTER_US}"
+    summed = f"exists (select 1 from rollup_quarter q where {same_slot} and {same_key})"  # noqa: S608
     db.create_function("costmon_day_of", 1, day_of, deterministic=True)
     try:
         db.execute(
             f"update event set local_day_at = costmon_day_of(created_at)"  # noqa: S608
-            f" where created_at between ? and ? and (state = 'reserved' or exists (select 1 from rollup_quarter q"
-            f" where q.slot_at = created_at - created_at % {_QUARTER_US} and {same_key}))"
+            f" where created_at between ? and ? and (state = 'reserved' or {summed})"
             f" and local_day_at <> costmon_day_of(created_at)",
             _CALENDAR,
         )

@@ -7,12 +7,15 @@ A refusal must reach the app as SpendBlocked, at once. So inside such an SDK the
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from contextvars import ContextVar
-from types import ModuleType
-from typing import Any, NoReturn
 
-from costmon.errors import SpendBlocked
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+    from typing import Any, NoReturn
+
+    from costmon.errors import SpendBlocked
 
 inside: ContextVar[bool] = ContextVar("costmon_inside_sdk", default=False)
 _MARK = "__costmon__"

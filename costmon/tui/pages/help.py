@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -21,7 +22,11 @@ _WORDS = (
     ("NOBODY WARNS", "budgets hold, but no pop-up comes: run costmon watch"),
     ("may not obey", "that app has not looked at the switch for 10 minutes"),
 )
-_OTHERS = (("↑ ↓ PgUp PgDn", "Scroll the live feed"), ("tab", "Go to the next panel"), ("ctrl+p", "Command palette"))
+_OTHERS = (
+    ("↑ ↓ PgUp PgDn", "Scroll the live feed"),
+    ("tab", "Go to the next panel"),
+    ("ctrl+p", "Command palette"),
+)
 
 
 class HelpPage(ModalScreen[None]):
@@ -35,24 +40,28 @@ class HelpPage(ModalScreen[None]):
         with VerticalScroll() as box:
             box.border_title = "costmon help"
             box.border_subtitle = "esc closes"
-            yield Static(help_text(_key_rows()), markup=False)
+            yield Static(help_table(_key_rows()), markup=False)
 
 
 def _key_rows() -> list[tuple[str, str]]:
-    bindings = [binding for binding in keys.OVERVIEW if isinstance(binding, Binding)]
-    shown = {binding.key.replace("question_mark", "?"): "" for binding in bindings}
-    for binding in bindings:
-        key = binding.key.replace("question_mark", "?")
-        shown[key] += (" / " if shown[key] else "") + f"{binding.description}: {binding.tooltip}"
-    return [*shown.items(), *_OTHERS]
+    """One row per binding; a key that does two things is named once."""
+    rows: list[tuple[str, str]] = []
+    last = ""
+    for binding in keys.OVERVIEW:
+        if isinstance(binding, Binding):
+            key = binding.key.replace("question_mark", "?")
+            rows.append(("" if key == last else key, binding.tooltip))
+            last = key
+    return [*rows, *_OTHERS]
 
 
-def help_text(rows: list[tuple[str, str]]) -> Text:
-    text = Text(overflow="fold")
+def help_table(rows: list[tuple[str, str]]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for title, entries in (("Keys", rows), ("Words", list(_WORDS))):
-        text.append(f"{title}\n", "bold")
+        table.add_row(Text(title, "bold"))
         for word, meaning in entries:
-            text.append(f"  {word:<14} ", "bold")
-            text.append(f"{meaning}\n")
-        text.append("\n")
-    return text
+            table.add_row(Text(f"  {word}", "bold"), Text(meaning))
+        table.add_row()
+    return table

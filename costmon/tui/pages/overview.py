@@ -24,7 +24,7 @@ from costmon.tui.widgets.titlebar import TitleBar
 
 
 class OverviewPage(Page):
-    """Main column: gauges, switch strip, figures, feed. Side column (from 110 cells): switch, jobs, shares."""
+    """Main column: gauges, switch strip, figures, feed; side column: switch, jobs, shares."""
 
     BINDINGS = keys.OVERVIEW
     AUTO_FOCUS: ClassVar[str | None] = "Feed"
@@ -48,7 +48,7 @@ class OverviewPage(Page):
                 yield Apps().data_bind(Page.snapshot)
         yield Footer(show_command_palette=False)
 
-    def watch_snapshot(self, old: Snapshot | None, new: Snapshot | None) -> None:
+    def watch_snapshot(self, new: Snapshot | None) -> None:
         """A state that cannot be overlooked also changes the borders."""
         blocked = bool(new and new.switch.blocks)
         if blocked != self.has_class("-blocked"):

@@ -26,11 +26,12 @@ _STATES = {
     "dropped": ("dropped", "warn"),
     "refused": ("REFUSED", "bad"),
 }
-_GAP = 2
+_NOTE = 26
+"""Cells from which on notes get a column of their own."""
 
 
 class Column(NamedTuple):
-    """`cell` gives a row's text and style; `figure` columns of a row without figures make room for its note."""
+    """`cell` gives a row's text and style; a row without figures has its note in the `figure` columns."""
 
     title: str
     width: int
@@ -40,7 +41,7 @@ class Column(NamedTuple):
 
 
 class Feed(Panel):
-    """Scrolls under a fixed header. Rows do not move while the feed is frozen or scrolled away from its top."""
+    """Scrolls under a fixed header. Rows stand still while it is frozen or scrolled away from its top."""
 
     BORDER_TITLE = "Live feed"
     FIXED = 1
@@ -84,71 +85,102 @@ class Feed(Panel):
 def newer_than(rows: tuple[FeedRow, ...], seen: tuple[FeedRow, ...]) -> int:
     """How many of `rows` (newest first) came after the newest of `seen` that is still among them."""
     position = {row.key or str(row.at): number for number, row in reversed(list(enumerate(rows)))}
-    return next((position[key] for row in seen if (key := row.key or str(row.at)) in position), len(rows) if seen else 0)
+    return next(
+        (position[key] for row in seen if (key := row.key or str(row.at)) in position),
+        len(rows) if seen else 0,
+    )
 
 
 def table(rows: tuple[FeedRow, ...], now: datetime, width: int, zone_name: str) -> list[Line]:
-    """The header and one line per row."""
+    """The header and one line per row, each exactly as wide as the columns together."""
+    gap = " " if width < 74 else "  "
     shown = _columns(rows, now, width, zone_name)
-    head = "  ".join(fit(column.title, column.width, right=column.right) for column in shown)
+    head = gap.join(fit(column.title, column.width, right=column.right) for column in shown)
     noted = any(column.title == "note" for column in shown)
-    return [((head, "head"),), *(_row(row, shown, noted) for row in rows)]
+    return [((head, "head"),), *(_row(row, shown, gap, noted) for row in rows)]
 
 
 def _columns(rows: tuple[FeedRow, ...], now: datetime, width: int, zone_name: str) -> list[Column]:
+    gap = 1 if width < 74 else 2
+    time = Column("time", 8, lambda row: (_time(row.at, now, zone_name), "dim"))
+    figures = _figures(rows, width)
+    room = width - time.width - sum(column.width + gap for column in figures)
+    return [time, *_names(room, width, gap), *figures, *_note(room, width, gap)]
+
+
+def _figures(rows: tuple[FeedRow, ...], width: int) -> list[Column]:
     costs = on_the_point(_cost(row) for row in rows if row.cost is not None)
     cost_width = max(12 if width >= 90 else 9, *(len(text) for text in costs.values()), 0)
-    fixed = [
-        Column("time", 8, lambda row: (_time(row.at, now, zone_name), "dim")),
+    columns = [
         Column("in", 5, lambda row: (_tokens(row.input_tokens), ""), right=True, figure=True),
         Column("out", 5, lambda row: (_tokens(row.output_tokens), ""), right=True, figure=True),
         Column("cost", cost_width, lambda row: _price(row, costs), right=True, figure=True),
         Column("state", 12, _state),
     ]
+    if width < 66:
+        return columns[2:]
     if width >= 120:
-        fixed.insert(4, Column("took", 7, lambda row: (latency(row.duration) if row.duration else "", "dim"), right=True))
-    room = width - sum(column.width + _GAP for column in fixed)
-    time, *figures = fixed
-    return [time, *_names(room, width), *figures, *_note(room, width)]
+        columns.insert(3, Column("took", 7, _took, right=True, figure=True))
+    return columns
 
 
-def _names(room: int, width: int) -> list[Column]:
-    """App and model always; route and provider when the terminal is wide."""
+def _names(room: int, width: int, gap: int) -> list[Column]:
+    """App and model always; route and provider when the terminal is wide. They share what the figures leave."""
     if width < 90:
-        app = max(6, min(14, (room - 2 * _GAP) * 2 // 5))
-        return [Column("app", app, _app), Column("model", max(6, room - app - 2 * _GAP + _GAP), _model)]
+        rest = max(12, room - 2 * gap)
+        app = min(14, rest * 2 // 5)
+        # Where no tokens are shown, a note needs the model's place too.
+        return [Column("app", app, _app), Column("model", rest - app, _model, figure=width < 66)]
     if width < 120:
-        rest = room - 3 * _GAP + _GAP
-        app, route = rest * 3 // 12, rest * 4 // 12
-        return [Column("app", app, _app), Column("model", rest - app - route, _model), Column("route", route, _route)]
+        rest = room - 3 * gap
+        app, route = rest // 4, rest // 3
+        return [
+            Column("app", app, _app),
+            Column("model", rest - app - route, _model),
+            Column("route", route, _route),
+        ]
     names = [Column("app", 14, _app), Column("model", 24, _model), Column("route", 14, _route)]
     if width >= 160:
-        names = [Column("app", 18, _app), Column("provider", 12, _provider), Column("model", 30, _model)]
-        names.append(Column("route", 18, _route))
+        names.insert(1, Column("provider", 12, _provider))
+    spare = room - sum(column.width + gap for column in names)
+    if spare < _NOTE:
+        names[-2] = names[-2]._replace(width=names[-2].width + spare)
     return names
 
 
-def _note(room: int, width: int) -> list[Column]:
-    used = sum(column.width + _GAP for column in _names(room, width))
-    left = room - used - _GAP + _GAP
-    return [Column("note", left, lambda row: (safe(row.note), ""))] if width >= 120 and left >= 10 else []
+def _note(room: int, width: int, gap: int) -> list[Column]:
+    """A column for notes only where it is wide enough to read them."""
+    left = room - sum(column.width + gap for column in _names(room, width, gap)) - gap
+    return (
+        [Column("note", left, lambda row: (safe(row.note), ""))]
+        if width >= 120 and left >= _NOTE - gap
+        else []
+    )
 
 
-def _row(row: FeedRow, shown: list[Column], noted: bool) -> Line:
+def _row(row: FeedRow, shown: list[Column], gap: str, noted: bool) -> Line:
     refused = row.state == "refused"
     spans: list[Span] = []
     note_width = 0
     for column in shown:
         if column.figure and row.note and not noted and row.cost is None:
             # The figures of such a row are empty, so its note may stand in their place.
-            note_width += column.width + _GAP
+            note_width += column.width + len(gap)
             continue
         if note_width:
-            spans += [(fit(safe(row.note), note_width - _GAP), "refused" if refused else "dim"), ("  ", "")]
+            spans += [
+                (fit(safe(row.note), note_width - len(gap)), "refused" if refused else "dim"),
+                (gap, ""),
+            ]
             note_width = 0
         text, style = column.cell(row)
-        spans += [(fit(text, column.width, right=column.right), style if style == "bad" or not refused else "refused")]
-        spans.append(("  ", ""))
+        spans += [
+            (
+                fit(text, column.width, right=column.right),
+                style if style == "bad" or not refused else "refused",
+            )
+        ]
+        spans.append((gap, ""))
     return tuple(spans[:-1])
 
 
@@ -173,6 +205,10 @@ def _route(row: FeedRow) -> Span:
 
 def _provider(row: FeedRow) -> Span:
     return (safe(row.provider) or "-", "dim")
+
+
+def _took(row: FeedRow) -> Span:
+    return (latency(row.duration) if row.duration else "", "dim")
 
 
 def _tokens(number: int | None) -> str:

@@ -41,7 +41,9 @@ def figures(snapshot: Snapshot, now: datetime) -> list[Figure]:
     due = next_due(snapshot.jobs)
     if due and due.next_run:
         late = due.next_run < now
-        found.append(("next run", "overdue" if late else duration(due.next_run - now), "warn" if late else "strong"))
+        found.append(
+            ("next run", "overdue" if late else duration(due.next_run - now), "warn" if late else "strong")
+        )
     return found
 
 
@@ -50,8 +52,8 @@ def spend(part: Spend) -> str:
 
 
 def next_due(jobs: tuple[JobStatus, ...]) -> JobStatus | None:
-    planned = [job for job in jobs if job.next_run]
-    return min(planned, key=lambda job: job.next_run or datetime.max, default=None)
+    planned = [(job.next_run, number) for number, job in enumerate(jobs) if job.next_run]
+    return jobs[min(planned)[1]] if planned else None
 
 
 def row(found: list[Figure], width: int) -> list[Line]:

@@ -24,6 +24,9 @@ class Gauges(Panel):
 
     BORDER_TITLE = "Budgets"
 
+    def waiting(self, width: int) -> list[Line]:  # noqa: ARG002
+        return [(("Waiting for the first figures …", "dim"),)]
+
     def lines(self, snapshot: Snapshot, now: datetime, width: int) -> list[Line]:
         if not snapshot.budgets:
             return list(_EMPTY)
@@ -31,11 +34,19 @@ class Gauges(Panel):
 
 
 def gauges(budgets: tuple[BudgetStatus, ...], now: datetime, width: int, height: int) -> list[Line]:
-    """All gauges at the same detail: 5, 3, 2 or 1 lines each, as few as fit into 2/5 of a terminal of `height`."""
+    """All gauges at the same detail: 5, 3, 2 or 1 lines each, the most that fits 2/5 of the `height`.
+
+    What is blocked or past a level comes first: there may be more than fit.
+    """
+    budgets = tuple(
+        sorted(budgets, key=lambda budget: (budget.blocks != "all", not budget.blocks, -budget.level))
+    )
     sizes = (5, 3, 2) if height >= 32 else (3, 2)
-    each = next((lines for lines in sizes if len(budgets) * lines <= max(3, height * 2 // 5) + (lines == 5)), 1)
+    each = next(
+        (lines for lines in sizes if len(budgets) * lines <= max(3, height * 2 // 5) + (lines == 5)), 1
+    )
     if each == 1:
-        names = min(24, max(cell_len(safe(budget.name)) for budget in budgets), width // 4)
+        names = min(24, max(cell_len(name_of(budget)) for budget in budgets), width // 4)
         return [_one_line(budget, width, names) for budget in budgets]
     words = max(len(word_of(budget)) for budget in budgets)
     shown: list[Line] = []
@@ -52,7 +63,7 @@ def _gauge(budget: BudgetStatus, now: datetime, width: int, each: int, words: in
 
 
 def _head(budget: BudgetStatus, width: int, words: int) -> Line:
-    left = line((safe(budget.name), "strong"), (f"  {about(budget)}", "dim"))
+    left = line((name_of(budget), "strong"), (f"  {about(budget)}", "dim"))
     right = line(
         (spent_of(budget), "strong"),
         (f" / {money(budget.limit)}", "dim"),
@@ -63,9 +74,14 @@ def _head(budget: BudgetStatus, width: int, words: int) -> Line:
 
 
 def _one_line(budget: BudgetStatus, width: int, names: int) -> Line:
-    right = line((f" {percent(budget.ratio):>6}", f"word-{style_of(budget)}"), (f" {word_of(budget):<12}", f"word-{style_of(budget)}"))
-    left = line((fit(safe(budget.name), names), "strong"), " ")
-    return (*left, *gauge_bar(budget, max(1, width - width_of(left) - width_of(right))), *right)
+    style = f"word-{style_of(budget)}"
+    right = line((f" {percent(budget.ratio):>6}  {word_of(budget):<12}", style))
+    left = line((fit(name_of(budget), names), "strong"), "  ")
+    return (*left, *thin_bar(budget, max(1, width - width_of(left) - width_of(right))), *right)
+
+
+def name_of(budget: BudgetStatus) -> str:
+    return safe(budget.name) or "(no name)"
 
 
 def about(budget: BudgetStatus) -> str:
@@ -87,14 +103,29 @@ def gauge_bar(budget: BudgetStatus, width: int) -> Line:
     ratio = min(max(budget.ratio, 0.0), 1.0) if budget.ratio == budget.ratio else 0.0
     eighths = max(1 if ratio else 0, int(ratio * width * 8))
     filled = eighths // 8
-    held = min(width, filled + _cells(budget.reserved.nano, budget.limit.nano, width)) if budget.reserved.nano else 0
+    held = (
+        min(width, filled + _cells(budget.reserved.nano, budget.limit.nano, width))
+        if budget.reserved.nano
+        else 0
+    )
     cells: list[Span] = [("█", f"level-{level}")] * filled
     if filled < width and eighths % 8:
         cells.append((_EIGHTHS[eighths % 8], f"level-{level}"))
     cells += [("▒", "hold")] * (held - len(cells))
-    cells += [("█", "track")] * (width - len(cells))
+    # The empty part is blank, so that the bar can be read without any colour.
+    cells += [(" ", "track")] * (width - len(cells))
     for position in _marks(budget.levels, width).values():
         cells[position] = ("│", f"tick-{level}" if position < filled else "tick-track")
+    return _merged(cells)
+
+
+def thin_bar(budget: BudgetStatus, width: int) -> Line:
+    """A bar half a line high, so that one below the other stay apart; a gap at each level that is passed."""
+    ratio = min(max(budget.ratio, 0.0), 1.0) if budget.ratio == budget.ratio else 0.0
+    filled = max(1 if ratio else 0, int(ratio * width))
+    cells: list[Span] = [("▄", f"word-{style_of(budget)}")] * filled + [("▁", "thin")] * (width - filled)
+    for position in _marks(budget.levels, width).values():
+        cells[position] = (" ", "") if position < filled else ("╷", "dim")
     return _merged(cells)
 
 
@@ -138,10 +169,20 @@ def _detail(budget: BudgetStatus, now: datetime, width: int) -> Line:
             (0, _unpriced(budget)),
             (1, _projection(budget)),
             (2, _crossing(budget, now)),
-            (5, line((f"{beside(budget.reserved, budget.limit)} reserved", "dim")) if budget.reserved.nano else EMPTY),
+            (
+                5,
+                line((f"{beside(budget.reserved, budget.limit)} reserved", "dim"))
+                if budget.reserved.nano
+                else EMPTY,
+            ),
             (3, line((f"{duration(budget.end - now)} left", "dim"))),
             (6, line((f"{budget.calls:,} calls", "dim"))),
-            (7, line((f"{beside(budget.remaining, budget.limit)} to go", "dim")) if budget.remaining.nano > 0 else EMPTY),
+            (
+                7,
+                line((f"{beside(budget.remaining, budget.limit)} to go", "dim"))
+                if budget.remaining.nano > 0
+                else EMPTY,
+            ),
         ],
         width,
     )

@@ -25,7 +25,7 @@ class Jobs(Panel):
 
 
 def jobs(found: tuple[JobStatus, ...], now: datetime, width: int) -> list[Line]:
-    """Name, interval, next run and record in columns, or on two lines where that is too wide; the soonest first."""
+    """Name, interval, next run and record in columns, or on two lines if too wide; the soonest first."""
     if not found:
         return list(_EMPTY)
     ordered = sorted(found, key=lambda job: (job.next_run is None, job.next_run or now, job.name))
@@ -53,11 +53,14 @@ def _job(job: JobStatus, due: Span, widths: tuple[int, int, int]) -> Line:
 
 def _two_lines(job: JobStatus, now: datetime, width: int) -> list[Line]:
     interval = (_every(job) + " · ", "dim") if job.every else ("", "dim")
-    return [apart(line((_name(job), "strong")), line(when(job, now)), width), line("  ", interval, *_record(job))]
+    return [
+        apart(line((_name(job), "strong")), line(when(job, now)), width),
+        line("  ", interval, *_record(job)),
+    ]
 
 
 def _name(job: JobStatus) -> str:
-    return safe(job.name) or safe(job.app)
+    return safe(job.name) or safe(job.app) or "(no name)"
 
 
 def _every(job: JobStatus) -> str:

@@ -1,4 +1,4 @@
-"""What a budget's state is called and how it is coloured; the same everywhere. A word always goes with the colour."""
+"""What a budget's state is called and how it is coloured, everywhere the same and always both."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _STEPS = (100, 95, 90, 80, 70)
 
 
 def style_of(budget: BudgetStatus) -> str:
-    """'ok', '70' … '100': the ending of a level's style names. Own levels take the colour of the step below."""
+    """'ok', '70' … '100': the ending of a level's style names. An own level takes the step below it."""
     if budget.blocks == "all" or budget.ratio >= 1:
         return "100"
     if not budget.level:

@@ -1,4 +1,4 @@
-"""The base of every panel: a Snapshot becomes lines, and only lines that differ from the last ones are drawn again."""
+"""The base of every panel: a Snapshot becomes lines, and only lines that changed are drawn again."""
 
 from __future__ import annotations
 
@@ -6,21 +6,19 @@ from datetime import datetime
 from typing import ClassVar
 
 from rich.segment import Segment
-from textual import events
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.reactive import var
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from costmon.monitor.snapshot import Snapshot
-from costmon.tui.lines import EMPTY, Line, crop
+from costmon.tui import lines as picture
+from costmon.tui.lines import EMPTY, Line
 
-STYLES = (
-    "dim strong head key name track warn bad hold spark share badge open stopped refused "
-    "level-ok level-70 level-80 level-90 level-95 level-100 "
-    "word-ok word-70 word-80 word-90 word-95 word-100 "
-    "tick-ok tick-70 tick-80 tick-90 tick-95 tick-100 tick-track"
-).split()
+_STEPS = ("ok", "70", "80", "90", "95", "100")
+_PLAIN = ("dim", "strong", "head", "key", "name", "warn", "bad", "refused", "spark", "share")
+_FILLED = ("track", "thin", "hold", "tick-track", "badge", "open", "stopped")
+STYLES = (*_PLAIN, *_FILLED, *(f"{kind}-{step}" for kind in ("level", "word", "tick") for step in _STEPS))
 """Every style name a Line may use."""
 
 
@@ -42,6 +40,7 @@ class Panel(ScrollView):
         & > .costmon--key { color: $accent; text-style: bold; }
         & > .costmon--name { color: $primary; text-style: bold; }
         & > .costmon--track { color: $track; background: $track; }
+        & > .costmon--thin { color: $edge; }
         & > .costmon--warn { color: $warning; }
         & > .costmon--bad { color: $error; text-style: bold; }
         & > .costmon--hold { color: $secondary; background: $track; }
@@ -51,13 +50,13 @@ class Panel(ScrollView):
         & > .costmon--open { color: $on-level; background: $level-ok; text-style: bold; }
         & > .costmon--stopped { color: $on-level; background: $level-100; text-style: bold; }
         & > .costmon--refused { color: $error; }
-        & > .costmon--tick-track { color: $dim; background: $track; }
+        & > .costmon--tick-track { color: $tick; background: $track; }
     """
         + "".join(
             f"& > .costmon--level-{n} {{ color: $level-{n}; background: $track; }}\n"
             f"& > .costmon--word-{n} {{ color: $level-{n}; text-style: bold; }}\n"
             f"& > .costmon--tick-{n} {{ color: $on-level; background: $level-{n}; }}\n"
-            for n in ("ok", "70", "80", "90", "95", "100")
+            for n in _STEPS
         )
         + "}"
     )
@@ -77,6 +76,10 @@ class Panel(ScrollView):
         """What to show in `width` cells. Pure: the same arguments give the same lines."""
         raise NotImplementedError
 
+    def waiting(self, width: int) -> list[Line]:  # noqa: ARG002
+        """What to show before the first snapshot."""
+        return []
+
     def watch_snapshot(self) -> None:
         self.redraw()
 
@@ -85,15 +88,23 @@ class Panel(ScrollView):
 
     def redraw(self) -> None:
         """Compute the lines anew and draw those that changed."""
-        if self.is_attached and self.display and self._width:
-            self._show(self._compute(self._width))
+        width = self.size.width or self._width
+        if self.is_attached and self.display and width:
+            self._width = width
+            self._show(self._compute_beside_scrollbar())
 
-    def on_resize(self, event: events.Resize) -> None:
-        self._width = self.scrollable_content_region.width
-        self._show(self._compute(self._width))
+    def on_resize(self) -> None:
+        self.redraw()
         self.refresh()
 
-    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+    def render_lines(self, crop: Region) -> list[Strip]:
+        # A widget that a style class has just made visible is drawn without having been told its size.
+        if self.size.width != self._width:
+            self._width = self.size.width
+            self._lines = self._compute_beside_scrollbar()
+        return super().render_lines(crop)
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
         """Lines needed at this width; Textual asks before the first resize, when nothing was shown yet."""
         if width != self._width:
             self._width = width
@@ -101,10 +112,24 @@ class Panel(ScrollView):
             self.set_reactive(Panel.virtual_size, Size(width, len(self._lines)))
         return len(self._lines)
 
+    def _compute_beside_scrollbar(self) -> list[Line]:
+        """The lines, a cell narrower when there are so many that a scrollbar stands beside them."""
+        lines = self._compute(self._width)
+        bar = self.styles.scrollbar_size_vertical
+        return self._compute(self._width - bar) if bar and len(lines) > self.size.height > 0 else lines
+
     def _compute(self, width: int) -> list[Line]:
-        if self.snapshot is None or width <= 0:
+        if width <= 0:
             return []
-        return [crop(one, width) for one in self.lines(self.snapshot, self.now or self.snapshot.at, width)]
+        if self.snapshot is None:
+            return self.waiting(width)
+        try:
+            lines = self.lines(self.snapshot, self.now or self.snapshot.at, width)
+        except Exception as error:
+            # One panel that cannot be drawn must not take the screen, and with it the stop key, away.
+            self.log.error(f"{type(self).__name__}: {error!r}")
+            lines = [((f"This cannot be shown ({type(error).__name__}).", "warn"),)]
+        return [picture.crop(one, width) for one in lines]
 
     def _show(self, lines: list[Line]) -> None:
         old, self._lines = self._lines, lines
@@ -122,7 +147,9 @@ class Panel(ScrollView):
         one = self._lines[index] if 0 <= index < len(self._lines) else EMPTY
         base = self.rich_style
         segments = [
-            Segment(text, base + self.get_component_rich_style(f"costmon--{name}", partial=True) if name else base)
+            Segment(
+                text, base + self.get_component_rich_style(f"costmon--{name}", partial=True) if name else base
+            )
             for text, name in one
         ]
         return Strip(segments).adjust_cell_length(self.size.width, base)

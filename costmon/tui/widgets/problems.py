@@ -24,7 +24,10 @@ class Problems(Panel):
     def watch_fault(self) -> None:
         self.redraw()
 
-    def lines(self, snapshot: Snapshot, now: datetime, width: int) -> list[Line]:
+    def waiting(self, width: int) -> list[Line]:
+        return banner((self.fault,), width)
+
+    def lines(self, snapshot: Snapshot, now: datetime, width: int) -> list[Line]:  # noqa: ARG002
         return banner((self.fault, *snapshot.problems), width)
 
 

@@ -17,14 +17,14 @@ _NOTHING = (("Nothing spent today.", "dim"),)
 class Models(Panel):
     BORDER_TITLE = "Models today"
 
-    def lines(self, snapshot: Snapshot, now: datetime, width: int) -> list[Line]:
+    def lines(self, snapshot: Snapshot, now: datetime, width: int) -> list[Line]:  # noqa: ARG002
         return shares(snapshot.by_model, width)
 
 
 class Apps(Panel):
     BORDER_TITLE = "Apps today"
 
-    def lines(self, snapshot: Snapshot, now: datetime, width: int) -> list[Line]:
+    def lines(self, snapshot: Snapshot, now: datetime, width: int) -> list[Line]:  # noqa: ARG002
         return shares(snapshot.by_app, width)
 
 
@@ -35,7 +35,7 @@ def shares(rows: tuple[SpendBy, ...], width: int) -> list[Line]:
     costs = {row: _cost(row) for row in rows}
     aligned = on_the_point(costs.values())
     money_width = max(len(text) for text in aligned.values())
-    calls = 7 if width >= 60 else 0
+    calls = 13 if width >= 60 else 0
     figures = 1 + 6 + 2 + money_width + calls
     name = min(max(cell_len(safe(row.name)) for row in rows), max(10, width - figures - max(8, width // 4)))
     bars = max(0, width - name - figures)
@@ -55,5 +55,5 @@ def _share(row: SpendBy, name: int, bars: int, cost: str, calls: int) -> Line:
         (rest, "head"),
         (f"{percent(row.share):>6}", "dim"),
         (f"  {cost}", "strong"),
-        (f"{count(row.spend.calls):>{calls}}" if calls else "", "dim"),
+        (f"{count(row.spend.calls) + ' calls':>{calls}}" if calls else "", "dim"),
     )

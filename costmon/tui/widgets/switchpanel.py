@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from rich.cells import cell_len
 
 from costmon.monitor.snapshot import BlockStatus, ReaderStatus, Snapshot, SwitchStatus
-from costmon.tui.format import age, cut, fit, moment, safe
+from costmon.tui.format import age, coarse, cut, fit, moment, safe
 from costmon.tui.lines import Line, apart, line, wrapped
 from costmon.tui.widgets.panel import Panel
 
@@ -47,14 +47,16 @@ def strip(switch: SwitchStatus, now: datetime, width: int) -> Line:
         )
     first = min(switch.blocks, key=lambda block: block.scope != "all")
     more = f" and {len(switch.blocks) - 1} more" if len(switch.blocks) > 1 else ""
-    since = f" for {age(first.since, now).removesuffix(' ago')}" if first.since else ""
+    since = f" for {coarse(now - first.since)}" if first.since else ""
     reason = safe(first.reason) or "no reason given"
     return line((fit(f" BLOCKED  {scope_words(first.scope)}{more}{since} · {reason}", width), "stopped"))
 
 
 def _last_look(readers: tuple[ReaderStatus, ...], now: datetime) -> str:
     last = max(readers, key=lambda reader: reader.checked_at, default=None)
-    return f"{cut(safe(last.app), 20)} looked {age(last.checked_at, now)}" if last else "no app has looked yet"
+    return (
+        f"{cut(safe(last.app), 20)} looked {age(last.checked_at, now)}" if last else "no app has looked yet"
+    )
 
 
 def scope_words(scope: str) -> str:
@@ -67,26 +69,30 @@ def state(switch: SwitchStatus, width: int) -> Line:
     if not switch.blocks:
         return line((" OPEN ", "open"), "  nothing is blocked")
     number = len(switch.blocks)
-    everything = any(block.scope == "all" for block in switch.blocks)
-    text = " BLOCKED  " + ("everything" if everything else "1 scope" if number == 1 else f"{number} scopes")
-    return line((fit(text, width), "stopped"))
+    return line((fit(" BLOCKED" + (f"  {number} blocks" if number > 1 else ""), width), "stopped"))
 
 
 def _block(block: BlockStatus, now: datetime, width: int, zone_name: str) -> list[Line]:
-    head = apart(
-        line((scope_words(block.scope), "bad"), ("" if block.intact else "  odd file, blocks all the same", "warn")),
-        line((f"by {cut(safe(block.by), 24)}" if block.by else "", "dim")),
-        width,
+    by = line((f"by {cut(safe(block.by), 24)}" if block.by else "", "dim"))
+    lines = [apart(line((scope_words(block.scope), "bad")), by, width)]
+    lines += [line("  ", *one) for one in wrapped(safe(block.reason) or "no reason given", width - 2, most=2)]
+    if not block.intact:
+        lines.append((("  odd file; it blocks all the same", "warn"),))
+    times = _times(block, now, zone_name)
+    together = "  " + " · ".join(times)
+    shown = [together] if len(together) <= width else [f"  {text}" for text in times]
+    return [*lines, *(((text, "dim"),) for text in shown)]
+
+
+def _times(block: BlockStatus, now: datetime, zone_name: str) -> list[str]:
+    since = (
+        f"since {moment(block.since, now, zone_name)} ({age(block.since, now)})"
+        if block.since
+        else "since unknown"
     )
-    reason = wrapped(safe(block.reason) or "no reason given", width - 2, most=2)
-    return [head, *(line("  ", *one) for one in reason), line(("  " + _times(block, now, zone_name), "dim"))]
-
-
-def _times(block: BlockStatus, now: datetime, zone_name: str) -> str:
-    since = f"since {moment(block.since, now, zone_name)} ({age(block.since, now)})" if block.since else "since unknown"
     if block.until:
-        return f"{since} · until {moment(block.until, now, zone_name)}"
-    return f"{since} · until lifted by hand" if not block.automatic else since
+        return [since, f"until {moment(block.until, now, zone_name)}"]
+    return [since] if block.automatic else [since, "until lifted by hand"]
 
 
 def _readers(readers: tuple[ReaderStatus, ...], now: datetime, width: int) -> list[Line]:
@@ -98,7 +104,9 @@ def _readers(readers: tuple[ReaderStatus, ...], now: datetime, width: int) -> li
     lines = [(("last looked at by", "dim"),), *(_reader(reader, now, name) for reader in shown)]
     if len(ordered) > len(shown):
         stale = sum(now - reader.checked_at > STALE for reader in ordered[_MOST_READERS:])
-        note = f"  and {len(ordered) - len(shown):,} more" + (f", {stale:,} not for over 10m" if stale else "")
+        note = f"  and {len(ordered) - len(shown):,} more" + (
+            f", {stale:,} not for over 10m" if stale else ""
+        )
         lines.append(((note, "dim"),))
     return lines
 

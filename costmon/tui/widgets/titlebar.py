@@ -13,6 +13,9 @@ from costmon.tui.widgets.panel import Panel
 class TitleBar(Panel):
     DEFAULT_CSS = "TitleBar { height: 1; padding: 0 1; background: $panel; scrollbar-size: 0 0; }"
 
+    def waiting(self, width: int) -> list[Line]:  # noqa: ARG002
+        return [line(("costmon", "name"))]
+
     def lines(self, snapshot: Snapshot, now: datetime, width: int) -> list[Line]:
         return [title(snapshot, now, width)]
 
@@ -21,7 +24,11 @@ def title(snapshot: Snapshot, now: datetime, width: int) -> Line:
     badge = (("  ", ""), (" SIMULATION ", "badge")) if snapshot.simulated else ()
     left = line(("costmon", "name"), *badge, "  ", who_warns(snapshot.engine))
     local = now.astimezone(zone(snapshot.time_zone))
-    clock = line((f"{local:%a} {local.day} {local:%b}  ", "dim"), (f"{local:%H:%M:%S}", "strong"), (f" {local:%Z}", "dim"))
+    clock = line(
+        (f"{local:%a} {local.day} {local:%b}  ", "dim"),
+        (f"{local:%H:%M:%S}", "strong"),
+        (f" {local:%Z}", "dim"),
+    )
     if width_of(left) + width_of(clock) >= width:
         clock = line((f"{local:%H:%M:%S}", "strong"))
     return apart(left, clock, width)

@@ -1,0 +1,74 @@
+"""The command line. Commands load when they are used: `costmon check` must not pay for the terminal app."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+from costmon import __version__
+from costmon.errors import CostmonError
+
+# command → (module, attribute, one line for --help)
+_COMMANDS = {
+    "run": (
+        "costmon.cli.run",
+        "run",
+        "Run an app, watched, without a change to it: costmon run -- python app.py",
+    ),
+    "status": ("costmon.cli.status", "status", "What was spent, what is limited, who warns."),
+    "watch": ("costmon.cli.watch", "watch", "Warn and enforce without a screen (the headless engine)."),
+    "budget": ("costmon.cli.budget", "budget", "Set, list and remove budgets."),
+    "kill": ("costmon.cli.switch", "kill", "Block calls: everything, or one scope such as app=trader."),
+    "allow": ("costmon.cli.switch", "allow", "Lift what `kill` blocked."),
+    "check": (
+        "costmon.cli.switch",
+        "check",
+        "Exit 0 if calls may go out, 1 if they are blocked (for scripts).",
+    ),
+    "prices": ("costmon.cli.prices", "prices", "Look up and build the price catalogue."),
+    "doctor": ("costmon.cli.doctor", "doctor", "What is wrong, and how to mend it."),
+    "demo": ("costmon.cli.demo", "demo", "A simulated app that overspends, is warned about, and is stopped."),
+}
+
+
+class Commands(click.Group):
+    """Finds commands by name and imports only the one that runs; errors become one line and exit code 2."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, attribute, _ = _COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in _COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except CostmonError as error:
+            click.echo(f"costmon: {error}", err=True)
+            ctx.exit(2)
+
+
+@click.command(
+    cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.version_option(__version__, prog_name="costmon")
+@click.option("--theme", default="", help="Start with this theme.")
+@click.pass_context
+def main(ctx: click.Context, theme: str) -> None:
+    """Watch what your apps spend on LLM and other metered APIs, warn before the budget is gone, stop the spending.
+
+    Without a command it opens the terminal app.
+    """
+    if ctx.invoked_subcommand is None:
+        from costmon.cli.tui import open_terminal
+
+        ctx.exit(open_terminal(theme))

@@ -1,0 +1,107 @@
+"""`costmon demo`: the whole loop in about a minute, with nothing real in it but costmon."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Callable
+from types import FrameType
+
+import click
+
+from costmon.demo.stage import DAY_S, Stage
+
+_TOO_LONG_DAYS = 3
+_LOOK_S = 0.25
+
+
+@click.command()
+@click.option("--headless", is_flag=True, help="Tell the story as text instead of opening the terminal app.")
+@click.option("--seconds", type=click.FloatRange(min=0.1), help="End after so many seconds.")
+@click.option(
+    "--day",
+    type=click.FloatRange(min=30, max=3600),
+    default=DAY_S,
+    show_default=True,
+    help="Seconds that a simulated day lasts.",
+)
+@click.option("--keep", is_flag=True, help="Keep the simulation's home and print where it is.")
+@click.option("--theme", default="", help="Start with this theme.")
+def demo(headless: bool, seconds: float | None, day: float, keep: bool, theme: str) -> None:
+    """A SIMULATION: made-up apps overspend on a made-up API, are warned about, refused, and freed the next day.
+
+    Needs no key, no config and no network. Everything it writes is in a temporary home that goes with it.
+    Press k to stop the apps and to free them, q to quit.
+    """
+    stop = _Stop()
+    stage = Stage(day_s=day, keep=keep)
+    headless = headless or not sys.stdout.isatty()
+    with stage:
+        done = _tell(stage, stop, seconds, day) if headless else _show(stage, stop, seconds, theme)
+    if keep:
+        click.echo(f"the home is kept: {stage.home}")
+    if not done:
+        raise SystemExit(1)
+
+
+class _Stop:
+    """Truthy once SIGINT, SIGTERM or SIGHUP came; `then` is called when that happens."""
+
+    def __init__(self) -> None:
+        self.then: Callable[[], object] = lambda: None
+        self._came = False
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), self._on_signal)
+
+    def __bool__(self) -> bool:
+        return self._came
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._came = True
+        self.then()
+
+
+def _tell(stage: Stage, stop: _Stop, seconds: float | None, day: float) -> bool:
+    """Print the story; False when it could not be told within three simulated days."""
+    from costmon.cli.story import Story
+    from costmon.demo.telling import Telling
+    from costmon.monitor.engine import Engine
+
+    began = time.monotonic()
+    deadline = began + (seconds if seconds is not None else _TOO_LONG_DAYS * day)
+    engine = Engine(stage.home)
+    telling = Telling(stage.home, click.echo, Story(click.echo).tell, day)
+    try:
+        while not stop and time.monotonic() < deadline and (seconds is not None or not telling.told):
+            lines = stage.lines()
+            telling.tell(engine.next_snapshot(min(_LOOK_S, max(0.0, deadline - time.monotonic()))), lines)
+    finally:
+        engine.close()
+        telling.close()
+    return bool(stop) or seconds is not None or telling.told
+
+
+def _show(stage: Stage, stop: _Stop, seconds: float | None, theme: str) -> bool:
+    """Run the terminal app until q, Ctrl-C or a signal; False when it failed."""
+    from costmon.demo.screen import DemoApp, DemoFeed
+
+    feed = DemoFeed(stage)
+    app = DemoApp(feed, theme=theme)
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        stop.then = lambda: loop.call_soon_threadsafe(app.exit)
+        if seconds is not None:
+            loop.call_later(seconds, app.exit)
+        if not stop:
+            await app.run_async()
+
+    try:
+        asyncio.run(run())
+    finally:
+        stop.then = lambda: None
+        feed.close()
+    return not app.return_code

@@ -1,0 +1,201 @@
+"""`costmon doctor`: what is wrong, and how to mend it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import click
+
+from costmon import config, paths
+from costmon.errors import ConfigError, CostmonError
+from costmon.shim import switch
+from costmon.shim.ledger import on_network_file_system, wal_reset_bug
+
+OLD_PRICES = timedelta(days=45)
+
+
+class Finding(NamedTuple):
+    """`state` is 'ok', 'note' or 'wrong'; only 'wrong' makes `costmon doctor` exit 1."""
+
+    state: str
+    subject: str
+    text: str
+
+
+@click.command()
+@click.pass_context
+def doctor(ctx: click.Context) -> None:
+    """Check paths, permissions, ledger, SQLite, configuration, prices, notifier and engine. Exits 1 if anything is wrong."""
+    findings = [finding for check in CHECKS for finding in _run(check)]
+    width = max(len(finding.subject) for finding in findings)
+    marks = {
+        "ok": click.style("ok   ", fg="green"),
+        "note": click.style("note ", fg="yellow"),
+        "wrong": click.style("WRONG", fg="red"),
+    }
+    for finding in findings:
+        click.echo(f"{marks[finding.state]}  {finding.subject:<{width}}  {finding.text}")
+    if any(finding.state == "wrong" for finding in findings):
+        ctx.exit(1)
+
+
+def _run(check: Callable[[], list[Finding]]) -> list[Finding]:
+    try:
+        return check()
+    except (CostmonError, OSError, sqlite3.Error) as error:
+        return [Finding("wrong", check.__name__.strip("_"), str(error))]
+
+
+def _home() -> list[Finding]:
+    home = paths.state_home()
+    if not os.path.isdir(home):
+        return [Finding("note", "home", f"{home} does not exist yet; the first call or `costmon` creates it")]
+    found = [Finding("ok", "home", home)]
+    if not os.access(home, os.W_OK | os.X_OK):
+        found = [
+            Finding(
+                "wrong",
+                "home",
+                f"{home} is not writable: calls are enforced from memory only; fix its owner or mode",
+            )
+        ]
+    mode = stat.S_IMODE(os.stat(home).st_mode)
+    if mode & 0o007:
+        found.append(
+            Finding("note", "home", f"{home} is open to every user (mode {mode:o}); chmod 700 {home}")
+        )
+    if on_network_file_system(home):
+        found.append(
+            Finding(
+                "note",
+                "home",
+                f"{home} is on a network file system: no write-ahead log, slower writes; a local folder is better",
+            )
+        )
+    return found
+
+
+def _ledger() -> list[Finding]:
+    path = paths.ledger_file()
+    if not os.path.exists(path):
+        return [Finding("note", "ledger", "none yet")]
+    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=1)
+    try:
+        verdict = db.execute("pragma quick_check(1)").fetchone()[0]
+        events = db.execute("select count(*) from event").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        return [Finding("wrong", "ledger", f"{path}: {error}. {_rescue(path)}")]
+    finally:
+        db.close()
+    if verdict != "ok":
+        return [Finding("wrong", "ledger", f"{path}: {verdict}. {_rescue(path)}")]
+    return [Finding("ok", "ledger", f"{path}, {events} events, {os.path.getsize(path) // 1024} KB")]
+
+
+def _rescue(path: str) -> str:
+    return (
+        f'Stop the apps, then keep it aside with: for f in {path}*; do mv "$f" "$f.damaged"; done. '
+        "A new ledger is created at the next call; what a damaged one holds can be read with: sqlite3 FILE .recover"
+    )
+
+
+def _sqlite() -> list[Finding]:
+    version = sqlite3.sqlite_version
+    if not wal_reset_bug(sqlite3.sqlite_version_info):
+        return [Finding("ok", "sqlite", version)]
+    return [
+        Finding(
+            "note",
+            "sqlite",
+            f"{version} can lose a commit when a checkpoint races a write (fixed in 3.44.6, 3.50.7 and 3.51.3); "
+            "costmon keeps the two apart with a lock file, so nothing is lost while only costmon uses the ledger",
+        )
+    ]
+
+
+def _configuration() -> list[Finding]:
+    path = paths.config_file()
+    if not os.path.exists(path):
+        return [Finding("note", "config", f"{path} does not exist yet; `costmon` creates it with comments")]
+    try:
+        loaded = config.load(path)
+    except ConfigError as error:
+        return [Finding("wrong", "config", f"{error} · the last good configuration stays in force")]
+    if not loaded.budgets:
+        return [
+            Finding("note", "config", f"{path}: no budget yet; costmon budget set total 10USD --period month")
+        ]
+    return [Finding("ok", "config", f"{path}, {len(loaded.budgets)} budgets")]
+
+
+def _prices() -> list[Finding]:
+    from costmon.pricing.catalog import compiled
+
+    user_file = paths.user_prices_file()
+    found = compiled(user_file if os.path.exists(user_file) else None)
+    findings = [Finding("wrong", "prices", problem) for problem in found.problems]
+    if found.checked is None:
+        return [*findings, Finding("wrong", "prices", "there is no base catalogue: every model is unpriced")]
+    age = datetime.now(UTC).date() - found.checked
+    text = f"{found.source} {found.version}, checked {found.checked}, {age.days} days ago"
+    if age > OLD_PRICES:
+        return [
+            *findings,
+            Finding("note", "prices", f"{text}: upgrade costmon, or correct prices in {user_file}"),
+        ]
+    return [*findings, Finding("ok", "prices", text)]
+
+
+def _notifier() -> list[Finding]:
+    from costmon.act.channels.desktop import DesktopNotifier
+
+    answer = DesktopNotifier().available()
+    return [Finding("ok" if answer.ok else "wrong", "notifier", answer.detail)]
+
+
+def _engine() -> list[Finding]:
+    from costmon.monitor.lock import holder
+
+    home = paths.state_home()
+    found = holder(home) if os.path.isdir(home) else None
+    if found is None:
+        return [
+            Finding(
+                "note",
+                "engine",
+                "nobody warns: budgets are enforced, but run `costmon` or `costmon watch` to be told",
+            )
+        ]
+    return [Finding("ok", "engine", f"process {found.pid} warns")]
+
+
+def _switch() -> list[Finding]:
+    folder = paths.switch_dir()
+    if not os.path.isdir(folder):
+        if os.environ.get("COSTMON_SWITCH"):
+            return [
+                Finding(
+                    "wrong",
+                    "switch",
+                    f"COSTMON_SWITCH names {folder}, which does not exist: every call is refused",
+                )
+            ]
+        return [Finding("ok", "switch", "open, never used")]
+    odd = [block for block in switch.blocks(folder) if not block.intact]
+    if odd:
+        return [
+            Finding("wrong", "switch", f"{block.reason}; lift it with: costmon allow {block.scope}")
+            for block in odd
+        ]
+    standing = switch.blocks(folder)
+    return [Finding("note", "switch", f"blocked: {block.scope}: {block.reason}") for block in standing] or [
+        Finding("ok", "switch", f"open, {folder}")
+    ]
+
+
+CHECKS = (_home, _ledger, _sqlite, _configuration, _prices, _notifier, _engine, _switch)

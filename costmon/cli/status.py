@@ -1,0 +1,184 @@
+"""`costmon status`: the state in text or JSON, without a terminal app."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+import click
+
+from costmon import config, paths
+from costmon.monitor.engine import read_config
+from costmon.monitor.snapshot import BudgetStatus, Snapshot, Spend
+from costmon.monitor.view import build_snapshot
+from costmon.shim.events import clean
+from costmon.shim.money import format_money
+from costmon.store import open_ledger
+
+
+@click.command()
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON; money is {amount, currency}, times are UTC."
+)
+def status(as_json: bool) -> None:
+    """Print budgets, spend, blocks, next runs and who warns."""
+    config.ensure(paths.config_file())
+    store = open_ledger(paths.state_home())
+    try:
+        read_config(store)
+        snapshot = build_snapshot(store, mine=False)
+    finally:
+        store.close()
+    click.echo(
+        json.dumps(to_json(snapshot), indent=2, ensure_ascii=False)
+        if as_json
+        else "\n".join(to_text(snapshot))
+    )
+
+
+def to_text(s: Snapshot) -> list[str]:
+    """The lines of `costmon status`."""
+    lines = ["SIMULATION: these figures are made up"] if s.simulated else []
+    for block in s.switch.blocks:
+        until = f" until {block.until:%Y-%m-%d %H:%M} UTC" if block.until else " until costmon allow"
+        lines.append(f"BLOCKED {clean(block.scope)}{until}: {clean(block.reason, 300)}")
+    lines += [_budget_line(budget) for budget in s.budgets] or [
+        "no budget: costmon budget set total 10USD --period month"
+    ]
+    lines.append(
+        f"today {_spend(s.today)} · this hour {_spend(s.hour)} · {format_money(*s.burn_rate)} an hour · "
+        f"{s.in_flight} in flight · {s.refused_today} refused today"
+    )
+    for job in s.jobs:
+        when = f"next {job.next_run:%Y-%m-%d %H:%M:%S} UTC" if job.next_run else "no plan"
+        lines.append(
+            f"job {clean(job.app)}/{clean(job.name)}: {when} · {job.runs} runs, {job.failures} failed · {job.outcome}"
+        )
+    for reader in s.switch.readers:
+        lines.append(f"{clean(reader.app)} checked the switch {reader.checked_at:%Y-%m-%d %H:%M} UTC")
+    lines.append(
+        f"warnings on, by process {s.engine.pid}"
+        if s.engine.running
+        else "NOBODY WARNS: run costmon or costmon watch"
+    )
+    lines.extend(
+        f"problem: {clean(problem, 500)}" for problem in s.problems if not problem.startswith("nobody warns")
+    )
+    return lines
+
+
+def to_json(s: Snapshot) -> dict[str, Any]:
+    """The document of `costmon status --json`."""
+    return {
+        "at": _time(s.at),
+        "simulated": s.simulated,
+        "home": s.home,
+        "time_zone": s.time_zone,
+        "currency": s.currency,
+        "engine": {"running": s.engine.running, "pid": s.engine.pid, "since": _time(s.engine.since)},
+        "budgets": [_budget_json(budget) for budget in s.budgets],
+        "today": _spend_json(s.today),
+        "hour": _spend_json(s.hour),
+        "burn_rate_per_hour": s.burn_rate.to_json(),
+        "in_flight": s.in_flight,
+        "refused_today": s.refused_today,
+        "by_model": [{"model": row.name, **_spend_json(row.spend)} for row in s.by_model],
+        "by_app": [{"app": row.name, **_spend_json(row.spend)} for row in s.by_app],
+        "switch": {
+            "folder": s.switch.folder,
+            "blocks": [
+                {
+                    "scope": block.scope,
+                    "reason": block.reason,
+                    "by": block.by,
+                    "since": _time(block.since),
+                    "until": _time(block.until),
+                    "automatic": block.automatic,
+                }
+                for block in s.switch.blocks
+            ],
+            "readers": [
+                {"app": reader.app, "checked_at": _time(reader.checked_at)} for reader in s.switch.readers
+            ],
+        },
+        "jobs": [
+            {
+                "app": job.app,
+                "name": job.name,
+                "every_seconds": int(job.every.total_seconds()) if job.every is not None else None,
+                "next_run": _time(job.next_run),
+                "last_started": _time(job.last_started),
+                "last_ended": _time(job.last_ended),
+                "outcome": job.outcome,
+                "runs": job.runs,
+                "failures": job.failures,
+            }
+            for job in s.jobs
+        ],
+        "prices": {"source": s.prices_source, "checked": _time(s.prices_checked)},
+        "problems": list(s.problems),
+    }
+
+
+def _budget_line(b: BudgetStatus) -> str:
+    spent = f"{'≥ ' if b.unpriced else ''}{format_money(*b.spent)}"
+    parts = [
+        f"budget {b.name} ({b.scope}, {b.period}): {spent} of {format_money(*b.limit)}, {b.ratio * 100:.1f} %"
+    ]
+    if b.unpriced:
+        parts.append(f"{b.unpriced} calls unpriced, assumed {format_money(*b.assumed)}")
+    if b.reserved.nano:
+        parts.append(f"{format_money(*b.reserved)} reserved")
+    if b.level:
+        parts.append(f"reached {b.level} %")
+    if b.blocks:
+        parts.append("blocks all" if b.blocks == "all" else "blocks apps not essential")
+    if b.projected is not None:
+        parts.append(f"projected {format_money(*b.projected)}")
+    return " · ".join([*parts, f"until {b.end:%Y-%m-%d %H:%M} UTC"])
+
+
+def _budget_json(b: BudgetStatus) -> dict[str, Any]:
+    return {
+        "name": b.name,
+        "scope": b.scope,
+        "period": b.period,
+        "time_zone": b.time_zone,
+        "start": _time(b.start),
+        "end": _time(b.end),
+        "limit": b.limit.to_json(),
+        "spent": b.spent.to_json(),
+        "assumed": b.assumed.to_json(),
+        "reserved": b.reserved.to_json(),
+        "remaining": b.remaining.to_json(),
+        "ratio": round(b.ratio, 4),
+        "level": b.level,
+        "blocks": b.blocks,
+        "calls": b.calls,
+        "unpriced": b.unpriced,
+        "projected": b.projected.to_json() if b.projected is not None else None,
+        "crosses_at": _time(b.crosses_at),
+    }
+
+
+def _spend(spend: Spend) -> str:
+    bound = "≥ " if spend.unpriced else ""
+    missing = f", {spend.unpriced} unpriced" if spend.unpriced else ""
+    return f"{bound}{format_money(*spend.cost)} ({spend.calls} calls{missing})"
+
+
+def _spend_json(spend: Spend) -> dict[str, Any]:
+    return {
+        "cost": spend.cost.to_json(),
+        "calls": spend.calls,
+        "errors": spend.errors,
+        "input_tokens": spend.input_tokens,
+        "output_tokens": spend.output_tokens,
+        "unpriced": spend.unpriced,
+        "estimated": spend.estimated,
+    }
+
+
+def _time(at: datetime | None) -> str | None:
+    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if at is not None else None

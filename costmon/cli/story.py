@@ -1,0 +1,60 @@
+"""Snapshots told as lines of text: what changed since the last one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from costmon.monitor.snapshot import BudgetStatus, Snapshot
+from costmon.shim.events import clean
+from costmon.shim.money import format_money
+
+
+class Story:
+    """Prints one line for each level crossed, block set or lifted, app refused, and problem."""
+
+    def __init__(self, say: Callable[[str], object]) -> None:
+        self._say = say
+        self._levels: dict[tuple[str, str], int] = {}
+        self._blocks: dict[str, str] = {}
+        self._refused: dict[str, int] = {}
+        self._problems: tuple[str, ...] = ()
+
+    def tell(self, snapshot: Snapshot) -> None:
+        """Print what is new in `snapshot`."""
+        stamp = f"{snapshot.at:%Y-%m-%d %H:%M:%S}Z"
+        for budget in snapshot.budgets:
+            self._level(stamp, budget)
+        self._switch(stamp, snapshot)
+        self._refusals(stamp, snapshot)
+        for problem in snapshot.problems:
+            if problem not in self._problems:
+                self._say(f"{stamp}  problem    {clean(problem, 500)}")
+        self._problems = snapshot.problems
+
+    def _level(self, stamp: str, budget: BudgetStatus) -> None:
+        key = (budget.name, budget.start.isoformat())
+        before = self._levels.get(key, 0)
+        for level in budget.levels:
+            if before < level <= budget.level:
+                spent = f"{format_money(*budget.used)} of {format_money(*budget.limit)}"
+                self._say(f'{stamp}  level      budget "{budget.name}" reached {level} % ({spent})')
+        self._levels[key] = max(before, budget.level)
+
+    def _switch(self, stamp: str, snapshot: Snapshot) -> None:
+        now = {block.scope: clean(f"{block.reason}", 300) for block in snapshot.switch.blocks}
+        for scope, reason in now.items():
+            if scope not in self._blocks:
+                self._say(f"{stamp}  blocked    {clean(scope)}: {reason}")
+        for scope in self._blocks:
+            if scope not in now:
+                self._say(f"{stamp}  allowed    {clean(scope)}")
+        self._blocks = now
+
+    def _refusals(self, stamp: str, snapshot: Snapshot) -> None:
+        for row in reversed(snapshot.feed):
+            if row.state == "refused" and row.calls > self._refused.get(row.key, 0):
+                if row.key not in self._refused:
+                    self._say(
+                        f"{stamp}  refused    {clean(row.app)} → {clean(row.model)}: {clean(row.note, 300)}"
+                    )
+                self._refused[row.key] = row.calls

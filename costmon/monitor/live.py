@@ -1,0 +1,58 @@
+"""What the terminal app holds: snapshots from an engine, and the switch under one key."""
+
+from __future__ import annotations
+
+from threading import Lock
+
+from costmon import paths
+from costmon.monitor.engine import Engine
+from costmon.monitor.snapshot import Snapshot
+from costmon.shim import switch
+from costmon.shim.clock import clock_of
+
+
+class Live:
+    """`next_snapshot` belongs to one thread; `toggle` and `close` may come from another."""
+
+    def __init__(self, home: str) -> None:
+        self._home = home
+        self._engine: Engine | None = None
+        self._busy = Lock()
+        self._closed = False
+
+    def next_snapshot(self, timeout: float) -> Snapshot | None:
+        """See `Engine.next_snapshot`."""
+        with self._busy:
+            if self._closed:
+                return None
+            if self._engine is None:
+                self._engine = Engine(self._home)
+            return self._engine.next_snapshot(timeout)
+
+    def toggle(self) -> str:
+        """Block everything, or lift the block a person set; one sentence says what happened. Raises OSError."""
+        return toggle(paths.switch_dir(self._home), clock_of(self._home)())
+
+    def close(self) -> None:
+        """Let go of the engine lock and the ledger."""
+        self._closed = True
+        if self._busy.acquire(timeout=6.0):
+            try:
+                if self._engine is not None:
+                    self._engine.close()
+            finally:
+                self._busy.release()
+
+
+def toggle(folder: str, now: int) -> str:
+    """Turn the manual block over everything on or off. Raises OSError."""
+    standing = switch.read(folder, "all")
+    if standing is not None and not standing.automatic:
+        switch.lift(folder, "all")
+        left = switch.blocks(folder)
+        return "Calls may go out again" + (
+            f"; still blocked: {', '.join(b.scope for b in left)}" if left else ""
+        )
+    block = switch.Block("all", "stopped by hand in the terminal", by="the terminal", since=now)
+    switch.write(folder, block)
+    return "Everything is stopped: every app is refused at its next call. Press k again to allow."

@@ -1,0 +1,191 @@
+"""What the screens ask the ledger. Sums come from the rollups, so 10 million events cost what ten thousand do.
+
+Every function takes the connection first; times are µs since 1970 UTC, money is nano of the named currency.
+"""
+
+from __future__ import annotations
+
+from sqlite3 import Connection
+from typing import Any, NamedTuple
+
+SLOT_US = 900 * 1_000_000
+
+
+class Sums(NamedTuple):
+    """The sums of a set of events in one currency; `currency` is '' for calls whose price is unknown."""
+
+    currency: str
+    calls: int
+    errors: int
+    input_tokens: int
+    output_tokens: int
+    cost: int
+    unpriced: int
+    estimated: int
+
+
+class NamedSums(NamedTuple):
+    name: str
+    sums: Sums
+
+
+class EventRow(NamedTuple):
+    """One event as the feed shows it."""
+
+    id: str
+    created_at: int
+    app: str
+    provider: str
+    model: str
+    route: str
+    api: str
+    state: str
+    outcome: str | None
+    cost: int | None
+    currency: str
+    cost_status: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    duration_us: int | None
+    error: str | None
+    note: str | None
+
+
+class RefusalRow(NamedTuple):
+    minute_at: int
+    app: str
+    provider: str
+    model: str
+    rule: str
+    scope: str
+    reason: str
+    last_at: int
+    calls: int
+
+
+class JobRow(NamedTuple):
+    app: str
+    name: str
+    every_us: int | None
+    next_run_at: int | None
+    started_at: int | None
+    ended_at: int | None
+    outcome: str | None
+    runs: int
+    failures: int
+
+
+_SUMS = """currency, sum(calls), sum(errors), sum(input_tokens), sum(output_tokens), sum(cost), sum(unpriced),
+           sum(estimated)"""
+
+
+def sums_since(db: Connection, slot_at: int) -> list[Sums]:
+    """Sums by currency of the quarter hours from `slot_at` on."""
+    rows = db.execute(f"select {_SUMS} from rollup_quarter where slot_at >= ? group by currency", (slot_at,))  # noqa: S608
+    return [Sums(*row) for row in rows]
+
+
+def sums_of_day(db: Connection, day_at: int) -> list[Sums]:
+    """Sums by currency of one local day."""
+    rows = db.execute(f"select {_SUMS} from rollup_day where day_at = ? group by currency", (day_at,))  # noqa: S608
+    return [Sums(*row) for row in rows]
+
+
+def day_by(db: Connection, day_at: int, dimension: str) -> list[NamedSums]:
+    """Sums of one local day by `model` or `app` and currency."""
+    if dimension not in ("model", "app"):
+        raise ValueError(f"no such dimension: {dimension}")
+    sql = f"select {dimension}, {_SUMS} from rollup_day where day_at = ? group by {dimension}, currency"  # noqa: S608
+    return [NamedSums(row[0], Sums(*row[1:])) for row in db.execute(sql, (day_at,))]
+
+
+def slots_since(db: Connection, slot_at: int) -> list[tuple[int, str, int]]:
+    """(quarter hour, currency, cost) from `slot_at` on."""
+    return db.execute(
+        "select slot_at, currency, sum(cost) from rollup_quarter where slot_at >= ? group by slot_at, currency",
+        (slot_at,),
+    ).fetchall()
+
+
+def latest_events(db: Connection, count: int) -> list[EventRow]:
+    """The newest events, newest first."""
+    rows = db.execute(
+        """select id, created_at, app, provider, model, route, api, state, outcome, cost, currency, cost_status,
+                  input_tokens, output_tokens, duration_us, error, note
+           from event order by id desc limit ?""",
+        (count,),
+    )
+    return [EventRow(*row) for row in rows]
+
+
+def latest_refusals(db: Connection, count: int) -> list[RefusalRow]:
+    """The newest refusals, folded by minute, newest first."""
+    rows = db.execute(
+        """select minute_at, app, provider, model, rule, scope, reason, last_at, calls
+           from refusal order by minute_at desc, last_at desc limit ?""",
+        (count,),
+    )
+    return [RefusalRow(*row) for row in rows]
+
+
+def refused_since(db: Connection, at: int) -> int:
+    """Calls refused in the minutes from `at` on."""
+    return int(
+        db.execute("select coalesce(sum(calls), 0) from refusal where minute_at >= ?", (at,)).fetchone()[0]
+    )
+
+
+def in_flight(db: Connection) -> int:
+    """Calls admitted and not yet settled."""
+    return int(db.execute("select count(*) from event where state = 'reserved'").fetchone()[0])
+
+
+def jobs(db: Connection) -> list[JobRow]:
+    """Every announced job, the next to run first."""
+    rows = db.execute(
+        """select app, name, every_us, next_run_at, started_at, ended_at, outcome, runs, failures
+           from job order by next_run_at is null, next_run_at, app, name"""
+    )
+    return [JobRow(*row) for row in rows]
+
+
+def settings(db: Connection) -> dict[str, str]:
+    """Every setting compiled into the ledger."""
+    return dict(db.execute("select key, value from setting").fetchall())
+
+
+def set_setting(db: Connection, key: str, value: str) -> None:
+    """Write one setting in a transaction of its own."""
+    db.execute("begin immediate")
+    try:
+        db.execute(
+            "insert into setting values (?, ?) on conflict do update set value = excluded.value", (key, value)
+        )
+        db.execute("commit")
+    except BaseException:
+        db.execute("rollback")
+        raise
+
+
+def unpriced_models(db: Connection, day_at: int) -> list[tuple[str, str, int]]:
+    """(provider, model, calls) without a price on one local day."""
+    return db.execute(
+        """select provider, model, sum(unpriced) from rollup_day where day_at = ? and unpriced > 0
+           group by provider, model order by 3 desc limit 20""",
+        (day_at,),
+    ).fetchall()
+
+
+def failed_alerts(db: Connection, since: int) -> list[tuple[str, int, str]]:
+    """(subject, level, detail) of alerts nobody could be shown since `since`."""
+    rows: list[Any] = db.execute(
+        "select subject, level, coalesce(detail, '') from alert where state = 'failed' and claimed_at >= ?",
+        (since,),
+    ).fetchall()
+    return rows
+
+
+def base_catalog(db: Connection) -> tuple[str, str]:
+    """(source, version) of the base price catalogue."""
+    row = db.execute("select source, version from catalog where layer = 2 limit 1").fetchone()
+    return (str(row[0]), str(row[1])) if row else ("", "")

@@ -1,0 +1,40 @@
+"""Every test gets a costmon home of its own and an untouched shim; nobody's real home is read or written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_HARNESS = "COSTMON_TEST_"  # what steers the tests themselves
+
+
+@pytest.fixture(autouse=True)
+def costmon_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """`COSTMON_HOME`, not created yet: the first call makes it, as on a new machine."""
+    home = tmp_path / "home"
+    for name in [key for key in os.environ if key.startswith("COSTMON_") and not key.startswith(_HARNESS)]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("COSTMON_HOME", str(home))
+    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name.lower()))
+    forget()
+    yield home
+    forget()
+
+
+def forget() -> None:
+    """Bring back the shim's process-wide state to that of a fresh process."""
+    from costmon.shim import booking, context, faults, runtime, switch
+
+    for recorder in runtime._recorders.values():
+        recorder.ledger.close()
+    runtime._recorders.clear()
+    runtime.abandoned.clear()
+    context._process = context.Labels()
+    faults._said.clear()
+    switch._touched.clear()
+    if hasattr(booking, "_day"):
+        booking._day = (0, 0)

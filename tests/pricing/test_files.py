@@ -1,0 +1,205 @@
+"""Price files: a good one becomes entries, a bad one a single sentence that names file, key and fix."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from costmon.errors import PriceError
+from costmon.pricing.files import MAX_MESSAGE, PriceFile, load_price_file
+from costmon.shim import cards
+from costmon.shim.timestamps import to_us
+
+HEAD = 'schema = 1\n[[price]]\nprovider = "acme"\nmodel = "m-1"\ncurrency = "USD"\n'
+RATE = "[[price.rate]]\ninput = 1\noutput = 2\n"
+GOOD = HEAD + RATE
+
+
+def write(folder: Path, text: str | bytes) -> str:
+    path = folder / "prices.toml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return str(path)
+
+
+def card_of(file: PriceFile, model: str, at: str = "2026-11-20", **context: str) -> cards.Card | None:
+    when = to_us(datetime.fromisoformat(at).replace(tzinfo=UTC))
+    ((provider, entries),) = file.models.items()
+    return cards.lookup([(0, "user", file.digest, entries)], provider, model, when, context)
+
+
+def cost(file: PriceFile, usage: dict[str, int], at: str = "2026-11-20", **context: str) -> int | None:
+    card = card_of(file, "m-1", at, **context)
+    return None if card is None else cards.price(card, usage).nano
+
+
+def test_plain_price(tmp_path: Path) -> None:
+    """Two lines of rates price a model: 1000 x 1/M + 1000 x 2/M."""
+    file = load_price_file(write(tmp_path, GOOD))
+    assert cost(file, {"input_tokens": 1000, "output_tokens": 1000}) == 3_000_000
+    assert len(file.digest) == 8
+
+
+def test_free_local_models(tmp_path: Path) -> None:
+    """A price of 0 for "*" makes every model of a local server free; a named one keeps its own."""
+    text = (
+        HEAD.replace("m-1", "*")
+        + "[[price.rate]]\ninput = 0\noutput = 0\n"
+        + GOOD.removeprefix("schema = 1\n")
+    )
+    file = load_price_file(write(tmp_path, text))
+    free, own = card_of(file, "llama3:8b"), card_of(file, "M-1")
+    assert free is not None
+    assert own is not None
+    assert cards.price(free, {"input_tokens": 10**6, "output_tokens": 5}) == (0, "free", ())
+    assert cards.price(own, {"input_tokens": 1}) == (1000, "priced", ())
+
+
+def test_everything_a_rate_can_say(tmp_path: Path) -> None:
+    """Dates, zones, amounts, tiers, contexts, other units and another currency."""
+    text = (
+        HEAD.replace("USD", "KRW")
+        + 'match = { or = [{ starts_with = "M-1-" }, { regex = "^house-[0-9]+$" }] }\n'
+        + "[[price.rate]]\nuntil = 2026-01-01T00:00:00+09:00\nper = 1\ninput = 0.003\n"
+        + "[[price.rate]]\nfrom = 2026-01-01T00:00:00+09:00\nper = 1000\ninput = 2\noutput = 4\n"
+        + "web_searches = 14_000\n"
+        + "tiers = [{ above = 1000, input = 3 }, { above = 2000, input = 5, output = 6 }]\n"
+        + '[[price.rate]]\ncontext = { service_tier = "flex" }\nper = 1000\ninput = 1\n'
+    )
+    file = load_price_file(write(tmp_path, text))
+    assert cost(file, {"input_tokens": 2}, "2025-12-31T14:59:59") == 6_000_000
+    assert cost(file, {"input_tokens": 1000}, "2025-12-31T15:00:00") == 2_000_000_000
+    assert cost(file, {"input_tokens": 1001, "output_tokens": 1}) == 3_003_000_000 + 4_000_000
+    assert cost(file, {"input_tokens": 2001, "output_tokens": 1}) == 10_005_000_000 + 6_000_000
+    assert (
+        cost(file, {"input_tokens": 5000, "web_searches": 1}, service_tier="flex")
+        == 5_000_000_000 + 14_000_000_000
+    )
+    names = {name: card_of(file, name) for name in ("m-1", "m-1-turbo", "HOUSE-7", "m-10", "house-x")}
+    assert {name: card and card.currency for name, card in names.items()} == {
+        "m-1": "KRW",
+        "m-1-turbo": "KRW",
+        "HOUSE-7": "KRW",
+        "m-10": None,
+        "house-x": None,
+    }
+
+
+BAD = {
+    "schema = 1\n[[price]\n": "is not valid TOML: Expected ']]' at the end of an array declaration (at line",
+    b"\xff\xfe": "is not UTF-8",
+    "": "schema must be 1",
+    "schema = 2\n": "schema must be 1",
+    "schema = 1\nprices = 3\n": "prices is no key known here",
+    "schema = 1\nprice = 3\n": "price must be a list of tables",
+    GOOD.replace("input = 1", "input = -1"): "price[1].rate[1].input is -1, below zero",
+    GOOD.replace("input = 1", "input = nan"): "price[1].rate[1].input is NaN",
+    GOOD.replace("input = 1", "input = inf"): "price[1].rate[1].input is Infinity",
+    GOOD.replace("input = 1", "input = true"): "input is 'True'; write a number",
+    GOOD.replace("input = 1", 'input = "2.5"'): "input is '2.5'; write a number",
+    GOOD.replace("input = 1", "input = 1e12"): "input is over",
+    GOOD.replace("input = 1", "input = 0.00000000001"): "more than 9 decimals",
+    GOOD.replace("input = 1", "inputs = 1"): "price[1].rate[1].inputs is no unit known here",
+    GOOD.replace("input = 1", "input = 1\ninput_tokens = 1"): "gives input_tokens a second time",
+    GOOD.replace(
+        "input = 1\n", "cache_read = 1\n"
+    ): "has a price for cache_read_tokens but none for input_tokens",
+    GOOD.replace("input = 1", "per = 100\ninput = 1"): "price[1].rate[1].per is 100",
+    GOOD.replace('currency = "USD"\n', ""): "price[1] has no currency",
+    GOOD.replace('"USD"', '"usd"'): "price[1].currency is 'usd'",
+    GOOD.replace('"acme"', "7"): "price[1].provider must be a text",
+    GOOD.replace('"m-1"', '""'): "price[1].model must be a text",
+    GOOD.replace("[[price.rate]]", 'checked = "today"\n[[price.rate]]'): "price[1].checked must be a date",
+    GOOD.replace("[[price.rate]]", "colour = 1\n[[price.rate]]"): "price[1].colour is no key known here",
+    GOOD.replace(
+        "[[price.rate]]", 'match = { like = "x" }\n[[price.rate]]'
+    ): "price[1].match must be a table",
+    GOOD.replace(
+        "[[price.rate]]", 'match = { regex = "(" }\n[[price.rate]]'
+    ): "match.regex is no regular expression",
+    GOOD.replace("[[price.rate]]", "match = { or = [] }\n[[price.rate]]"): "price[1].match.or must be a list",
+    HEAD: "price[1] has no [[price.rate]]",
+    HEAD + "[[price.rate]]\n": "price[1].rate[1] has no price",
+    HEAD + '[[price.rate]]\ncontext = { a = "b" }\ninput = 1\n': "has no [[price.rate]] without a context",
+    HEAD + "[[price.rate]]\ncontext = 1\ninput = 1\n": "rate[1].context must be a table",
+    GOOD + RATE: "price[1].rate[2] overlaps price[1].rate[1]",
+    HEAD
+    + "[[price.rate]]\nfrom = 2026-02-01\ninput = 1\n"
+    + "[[price.rate]]\nuntil = 2026-02-02\ninput = 1\n": "price[1].rate[1] overlaps price[1].rate[2]",
+    GOOD + "from = 2026-02-01\nuntil = 2026-02-01\n": "price[1].rate[1].until is not after from",
+    GOOD + "from = 2026-02-01T00:00:00\n": "price[1].rate[1].from has no time zone",
+    GOOD + "from = 2026-02-01T00:00:00.5Z\n": "price[1].rate[1].from has a fraction of a second",
+    GOOD + "from = 0001-01-01T00:00:00+14:00\n": "price[1].rate[1].from lies outside the calendar",
+    GOOD + 'from = "2026-02-01"\n': "price[1].rate[1].from must be a date",
+    GOOD + "tiers = [{ input = 1 }]\n": "price[1].rate[1].tiers[1].above must be a whole number",
+    GOOD + "tiers = [{ above = 9, input = 1 }, { above = 9, input = 1 }]\n": "tiers[2].above must be a whole",
+    GOOD + "tiers = [{ above = 9, cache_read = 1 }]\n": "tiers[1] has a price for cache_read_tokens",
+    GOOD + GOOD.removeprefix("schema = 1\n"): "price[2] names acme m-1 a second time",
+    "a = " + "[" * 5000: "is nested too deeply",
+    GOOD + "#" * 1_000_000: "is over 1,000,000 bytes",
+}
+
+
+@pytest.mark.parametrize(("text", "sentence"), BAD.items(), ids=[value[:40] for value in BAD.values()])
+def test_bad_file_is_one_sentence(tmp_path: Path, text: str | bytes, sentence: str) -> None:
+    """Each mistake names the file and the key, in one line, and nothing of the file is used."""
+    path = write(tmp_path, text)
+    with pytest.raises(PriceError) as caught:
+        load_price_file(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert sentence in message
+    assert "\n" not in message
+
+
+def test_missing_source_or_date_in_our_own_files(tmp_path: Path) -> None:
+    """A correction that ships with costmon says where its figures are from and when they were looked up."""
+    with pytest.raises(PriceError, match="has no source"):
+        load_price_file(write(tmp_path, GOOD), dated=True)
+    sourced = GOOD.replace("[[price.rate]]", 'source = "x"\n[[price.rate]]')
+    with pytest.raises(PriceError, match="has no checked"):
+        load_price_file(write(tmp_path, sourced), dated=True)
+    file = load_price_file(
+        write(tmp_path, sourced.replace('"x"\n', '"x"\nchecked = 2026-11-20\n')), dated=True
+    )
+    assert file.checked == {"acme": date(2026, 11, 20)}
+
+
+def test_what_is_not_a_file(tmp_path: Path) -> None:
+    """A folder, a FIFO or nothing at that path is said at once; nothing blocks."""
+    with pytest.raises(PriceError, match="not a regular file"):
+        load_price_file(str(tmp_path))
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(PriceError, match="not a regular file"):
+        load_price_file(str(tmp_path / "fifo"))
+    with pytest.raises(PriceError, match="cannot be read"):
+        load_price_file(str(tmp_path / "absent"))
+
+
+def test_hostile_names_stay_one_short_line(tmp_path: Path) -> None:
+    """Control characters and endless keys of a file do not reach the terminal."""
+    with pytest.raises(PriceError) as caught:
+        load_price_file(write(tmp_path, f'schema = 1\n"\\u001b[31m{"x" * 5000}\\n" = 1\n'))
+    assert len(str(caught.value)) <= MAX_MESSAGE
+    assert str(caught.value).isprintable()
+
+
+def test_a_full_megabyte_of_prices_is_read_quickly(tmp_path: Path) -> None:
+    """Thousands of prices are no reason to wait: the checks do not compare each with each."""
+    one = '[[price]]\nprovider="a"\nmodel="m{}"\ncurrency="USD"\n[[price.rate]]\ninput=1\n'
+    file = load_price_file(write(tmp_path, "schema = 1\n" + "".join(one.format(i) for i in range(10_000))))
+    assert len(file.models["a"]) == 10_000
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@given(cut=st.integers(0, len(GOOD)), junk=st.text(max_size=8), more=st.integers(0, 12))
+def test_damaged_files_never_escape(tmp_path: Path, cut: int, junk: str, more: int) -> None:
+    """Whatever an editor leaves behind, the answer is prices or one sentence."""
+    text = GOOD[:cut] + junk + GOOD[cut + more :]
+    with contextlib.suppress(PriceError):
+        load_price_file(write(tmp_path, text.encode("utf-8", "surrogatepass")))

@@ -1,0 +1,1 @@
+"""Tests that need whole processes: kill storms, forks, full disks, other users."""
