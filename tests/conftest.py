@@ -33,6 +33,7 @@ def forget() -> None:
         recorder.ledger.close()
     runtime._recorders.clear()
     runtime.abandoned.clear()
+    runtime.streaming.clear()
     context._process = context.Labels()
     faults._said.clear()
     switch._touched.clear()

@@ -211,9 +211,23 @@ def _compiled(config: Config) -> list[tuple[BudgetRow, PeriodRow, Standing]]:
     store = open_ledger(paths.state_home())
     try:
         compile_config(store.db, config, store.now())
+        _sync_switch(store)
         return _standings(store)
     finally:
         store.close()
+
+
+def _sync_switch(store: Any) -> None:
+    """A raised or removed budget lifts the block it had set, whether an engine runs or not."""
+    from costmon import paths
+    from costmon.errors import CostmonError
+    from costmon.shim import blocks, policy
+
+    folder = paths.switch_dir()
+    try:
+        blocks.sync(store.db, policy.load(store.db), folder, store.now())
+    except OSError as error:
+        raise CostmonError(f"{folder}: the switch cannot be brought up to date: {error.strerror or error}") from error
 
 
 def _current() -> list[tuple[BudgetRow, PeriodRow, Standing]]:
@@ -249,22 +263,22 @@ _TITLES = ("NAME", "SCOPE", "PERIOD", "SPENT", "LIMIT", "USED", "LEVEL", "RESETS
 
 
 def _describe(row: BudgetRow, period: PeriodRow) -> str:
-    from costmon.budget.blocks import brief
+    from costmon.shim.money import format_money
 
     scope = "everything" if row.scope == "all" else row.scope
     return (
-        f'Budget "{row.name}": {brief(row.amount, row.currency)} a {row.period} for {scope}; '
+        f'Budget "{row.name}": {format_money(row.amount, row.currency)} a {row.period} for {scope}; '
         f"this {row.period} ends {_local(period.end_us, row.time_zone)}."
     )
 
 
 def _already(row: BudgetRow, period: PeriodRow, standing: Standing) -> str:
-    from costmon.budget.blocks import brief
+    from costmon.shim.money import format_money
 
     percent = standing.used * 100 // row.amount
     text = f"Already spent in it: {_spent(row, period)}, {percent} %."
     if period.unpriced:
-        text += f" Unpriced calls are assumed to have cost {brief(period.assumed, row.currency)}."
+        text += f" Unpriced calls are assumed to have cost {format_money(period.assumed, row.currency)}."
     if standing.blocks:
         who = "every call in its scope" if standing.blocks == "all" else "apps that are not essential"
         text += f" It refuses {who} now."
@@ -272,19 +286,19 @@ def _already(row: BudgetRow, period: PeriodRow, standing: Standing) -> str:
 
 
 def _spent(row: BudgetRow, period: PeriodRow) -> str:
-    from costmon.budget.blocks import brief
+    from costmon.shim.money import format_money
 
-    spent = brief(period.spent, row.currency)
+    spent = format_money(period.spent, row.currency)
     if not period.unpriced:
         return spent
     return f"≥ {spent}, {period.unpriced} {'call' if period.unpriced == 1 else 'calls'} unpriced"
 
 
 def _cells(row: BudgetRow, period: PeriodRow, standing: Standing) -> tuple[str, ...]:
-    from costmon.budget.blocks import brief
+    from costmon.shim.money import format_money
 
     return (
-        *(row.name, row.scope, row.period, _spent(row, period), brief(row.amount, row.currency)),
+        *(row.name, row.scope, row.period, _spent(row, period), format_money(row.amount, row.currency)),
         *(
             f"{standing.used * 100 // row.amount} %",
             str(standing.level or "-"),

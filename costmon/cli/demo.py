@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 import sys
 import time
-from collections.abc import Callable
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 
 from costmon.demo.stage import DAY_S, Stage
+
+if TYPE_CHECKING:
+    from textual.app import App
 
 _TOO_LONG_DAYS = 3
 _LOOK_S = 0.25
 
 
 @click.command()
-@click.option("--headless", is_flag=True, help="Tell the story as text instead of opening the terminal app.")
+@click.option("--headless", is_flag=True, help="Tell the story as text; so it is without a terminal, too.")
 @click.option("--seconds", type=click.FloatRange(min=0.1), help="End after so many seconds.")
 @click.option(
     "--day",
@@ -43,14 +47,15 @@ def demo(headless: bool, seconds: float | None, day: float, keep: bool, theme: s
     if keep:
         click.echo(f"the home is kept: {stage.home}")
     if not done:
-        raise SystemExit(1)
+        raise click.ClickException(
+            "the story did not come to its end; costmon demo --keep leaves its logs to look at"
+        )
 
 
 class _Stop:
-    """Truthy once SIGINT, SIGTERM or SIGHUP came; `then` is called when that happens."""
+    """Truthy once SIGINT, SIGTERM or SIGHUP came."""
 
     def __init__(self) -> None:
-        self.then: Callable[[], object] = lambda: None
         self._came = False
         for name in ("SIGINT", "SIGTERM", "SIGHUP"):
             if hasattr(signal, name):
@@ -61,7 +66,6 @@ class _Stop:
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._came = True
-        self.then()
 
 
 def _tell(stage: Stage, stop: _Stop, seconds: float | None, day: float) -> bool:
@@ -92,16 +96,21 @@ def _show(stage: Stage, stop: _Stop, seconds: float | None, theme: str) -> bool:
     app = DemoApp(feed, theme=theme)
 
     async def run() -> None:
-        loop = asyncio.get_running_loop()
-        stop.then = lambda: loop.call_soon_threadsafe(app.exit)
-        if seconds is not None:
-            loop.call_later(seconds, app.exit)
-        if not stop:
-            await app.run_async()
+        leaving = asyncio.create_task(_leave(app, stop, seconds))
+        await app.run_async()
+        leaving.cancel()
 
     try:
         asyncio.run(run())
     finally:
-        stop.then = lambda: None
         feed.close()
     return not app.return_code
+
+
+async def _leave(app: App[None], stop: _Stop, seconds: float | None) -> None:
+    """End the app after a signal or so many seconds; said more than once, for one that is still starting."""
+    deadline = time.monotonic() + seconds if seconds is not None else math.inf
+    while True:
+        await asyncio.sleep(0.1)
+        if stop or time.monotonic() >= deadline:
+            app.exit()

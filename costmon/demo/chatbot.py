@@ -29,7 +29,7 @@ def main() -> None:
                 digest_at += DIGEST_EVERY_MIN * MINUTE_US
                 digest(vendor)
             answered(answer(vendor))
-            clock.sleep(random.uniform(3, 10))
+            clock.sleep(random.uniform(2, 7))
         except SpendBlocked as blocked:
             say("refused", f"SpendBlocked: {blocked}")
             clock.sleep(random.uniform(20, 30))
@@ -41,12 +41,12 @@ def answer(vendor: Vendor) -> int:
     kind = random.random()
     if kind < 0.55:
         with costmon.context(route="/chat"):
-            return vendor.stream("gpt-4o", prompt, 300)
+            return vendor.stream("gpt-4o", prompt, 400)
     if kind < 0.8:
         with costmon.context(route="/intent"):
             return vendor.stream("gpt-4o-mini", prompt, 120)
     with costmon.context(route="/translate"):
-        return vendor.message("claude-haiku-4-5", prompt, 300)
+        return vendor.message("claude-haiku-4-5", prompt, 500)
 
 
 @costmon.job("digest", every=f"{DIGEST_EVERY_MIN}m")
@@ -57,7 +57,10 @@ def digest(vendor: Vendor) -> None:
 
 
 def answered(status: int) -> None:
-    say("ok" if status == 200 else "failed", "answered a customer" if status == 200 else f"the API answered {status}")
+    say(
+        "ok" if status == 200 else "failed",
+        "answered a customer" if status == 200 else f"the API answered {status}",
+    )
 
 
 if __name__ == "__main__":

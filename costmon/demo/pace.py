@@ -9,7 +9,7 @@ import itertools
 from typing import NamedTuple
 
 WHOLE = 10_000
-MIN_TOKENS = 16
+MIN_TOKENS = 20
 # 70 % at 10:00, 80 at 12:30, 90 at 15:00; just below 95 % until 17:00, just below 100 % until 20:30.
 _CURVE = (
     (0, 0),
@@ -60,7 +60,7 @@ def answer_tokens(moment: Moment, request: Request, spread: int = 100) -> int:
     """How long the answer shall be: short while spending is ahead of the day's curve, longer while it is behind.
 
     Args:
-        spread: percent of what is missing that this answer may use, for variety.
+        spread: percent of what it could be, for variety.
 
     The step over 95 % is left to one call of trader's, so that its next call is the first one refused.
     """
@@ -72,7 +72,7 @@ def answer_tokens(moment: Moment, request: Request, spread: int = 100) -> int:
     tokens = -(-missing // request.per_token) if request.per_token > 0 else 0
     if leap and request.app == "trader":
         return tokens if MIN_TOKENS <= tokens <= request.max_tokens else MIN_TOKENS
-    return max(MIN_TOKENS, min(request.max_tokens, tokens * spread // 100))
+    return max(MIN_TOKENS, min(request.max_tokens, tokens) * spread // 100)
 
 
 def _leaping(moment: Moment) -> bool:

@@ -12,6 +12,7 @@ from costmon.monitor.snapshot import Snapshot
 from costmon.tui.picture import save_picture
 
 AT = 0.85
+SIZE = (120, 34)
 
 
 def take(at: float = AT, day_s: float = DAY_S) -> Snapshot:
@@ -38,9 +39,8 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m costmon.demo.picture OUT.svg", file=sys.stderr)
         return 2
     snapshot = take()
-    # The path of the temporary home says nothing to a reader and differs each time.
-    save_picture(snapshot, arguments[0])
-    print(f"{arguments[0]}: the demo at {_ratio(snapshot):.0%}")
+    save_picture(snapshot, arguments[0], size=SIZE)
+    print(f"{arguments[0]}: the demo at {int(_ratio(snapshot) * 100)} %")
     return 0
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 from costmon.demo.stage import Stage
 from costmon.monitor.live import Live
@@ -18,7 +20,7 @@ class DemoFeed:
         self._stage = stage
         self._live = Live(stage.home)
         self._ended: dict[str, str] = {}
-        self._looked: dict[str, ReaderStatus] = {}
+        self._looked: dict[str, tuple[datetime, float]] = {}
 
     def next_snapshot(self, timeout: float) -> Snapshot | None:
         snapshot = self._live.next_snapshot(timeout)
@@ -34,14 +36,22 @@ class DemoFeed:
         self._live.close()
 
     def _completed(self, snapshot: Snapshot) -> Snapshot:
-        """Every call looks at the switch; the files' own times are real ones and say nothing in simulated time."""
-        for row in reversed(snapshot.feed):
-            self._looked[row.app] = ReaderStatus(row.app, row.at)
-        readers = tuple(self._looked.get(reader.app, reader) for reader in snapshot.switch.readers)
+        problems = (*self._ended.values(), *snapshot.problems)
         return replace(
-            snapshot,
-            switch=replace(snapshot.switch, readers=readers),
-            problems=(*self._ended.values(), *snapshot.problems),
+            snapshot, switch=replace(snapshot.switch, readers=self._readers(snapshot)), problems=problems
+        )
+
+    def _readers(self, snapshot: Snapshot) -> tuple[ReaderStatus, ...]:
+        """Every call looks at the switch. How long ago is told in real seconds: the switch's files carry real times,
+        and in simulated ones a second's silence would already look like an app that does not obey."""
+        now = time.monotonic()
+        for row in reversed(snapshot.feed):
+            known = self._looked.get(row.app)
+            if known is None or row.at > known[0]:
+                self._looked[row.app] = (row.at, now)
+        return tuple(
+            ReaderStatus(app, snapshot.at - timedelta(seconds=int(now - seen)))
+            for app, (_, seen) in self._looked.items()
         )
 
 

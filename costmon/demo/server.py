@@ -15,7 +15,9 @@ from threading import Thread
 from typing import Any, NamedTuple
 
 CHUNKS = 8
-_WORDS = "the market moved a little and the answer is that nobody knows what it will do next so ask again later "
+_WORDS = (
+    "the market moved a little and the answer is that nobody knows what it will do next so ask again later "
+)
 
 
 class Ask(NamedTuple):
@@ -148,8 +150,8 @@ def document(ask: Ask, answer: Answer) -> dict[str, Any]:
     if ask.provider == "anthropic":
         usage = {"input_tokens": ask.prompt_tokens, "output_tokens": tokens_of(text)}
         content = [{"type": "text", "text": text}]
-        kind = {"id": f"msg_demo_{number}", "type": "message", "role": "assistant", "model": ask.model}
-        return {**kind, "content": content, "stop_reason": "end_turn", "usage": usage}
+        start = {"id": f"msg_demo_{number}", "type": "message", "role": "assistant", "model": ask.model}
+        return {**start, "content": content, "stop_reason": "end_turn", "usage": usage}
     message = {"role": "assistant", "content": text}
     choice = {"index": 0, "message": message, "finish_reason": "stop"}
     head = {"id": f"chatcmpl-demo-{number}", "object": "chat.completion", "model": ask.model}

@@ -23,6 +23,7 @@ from costmon.store import open_ledger
 
 DAY_S = 72.0
 APPS = ("trader", "chatbot")
+ESSENTIAL = "chatbot"
 _LEAVE_S = 1.5
 
 

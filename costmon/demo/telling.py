@@ -7,13 +7,15 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from costmon.demo.home import BUDGET
-from costmon.demo.stage import APPS, Said
+from costmon.demo.stage import APPS, ESSENTIAL, Said
 from costmon.monitor.snapshot import FeedRow, Snapshot
 from costmon.shim.events import clean
 from costmon.shim.money import format_money
 from costmon.store import Store, open_ledger
 
-OPENING = "SIMULATION: two made-up apps spend made-up money; a simulated day lasts {day:g} s. Nothing here is real."
+OPENING = (
+    "SIMULATION: two made-up apps spend made-up money; a simulated day lasts {day:g} s. Nothing here is real."
+)
 _EVERY_H = 2
 _ALERTS = """select subject, level, period_at, state, title, body, coalesce(channel, ''), coalesce(detail, '')
     from alert where state <> 'claimed' order by period_at, level"""
@@ -53,7 +55,7 @@ class Telling:
         self._story = story
         self._store: Store = open_ledger(home)
         self._stamp = ""
-        self._hour = -1
+        self._hour = 0
         self._full = False
         self._refused: set[str] = set()
         self._refused_when_full: set[str] = set()
@@ -84,11 +86,14 @@ class Telling:
         self._popups()
 
     def close(self) -> None:
-        """Print the closing summary."""
+        """Print what came last, and the closing summary."""
         try:
+            self._popups()
             calls, cost, refused = self._store.db.execute(_TOTALS).fetchone()
             spent = format_money(cost, "USD")
-            self._say(f"SIMULATION over: {calls} calls, {spent} spent, {refused} refused; {self._popup_summary()}")
+            self._say(
+                f"SIMULATION over: {_calls(calls)}, {spent} spent, {refused} refused; {self._popup_summary()}"
+            )
         finally:
             self._store.close()
 
@@ -99,8 +104,8 @@ class Telling:
         for budget in snapshot.budgets:
             if budget.name == BUDGET:
                 share = int(budget.ratio * 100)
-                sums = f"{format_money(*budget.used)} of {format_money(*budget.limit)}"
-                self._line("so far", f"{sums} ({share} %), {budget.calls} calls")
+                sums = f"{format_money(*budget.used, places=2)} of {format_money(*budget.limit)}"
+                self._line("so far", f"{sums} ({share} %), {_calls(budget.calls)}")
 
     def _app(self, line: Said) -> None:
         """A refusal and what follows it are news; the calls that just work are not."""
@@ -113,7 +118,7 @@ class Telling:
             self._refused.discard(line.app)
             self._news.forget(line.app)
             self._line("app", f"{text} again")
-        elif line.kind == "ok" and self._refused and not self._went_on:
+        elif line.kind == "ok" and line.app == ESSENTIAL and self._refused and not self._went_on:
             self._went_on = True
             self._line("app", f"{text} (essential apps go on until 100 %)")
 
@@ -133,20 +138,29 @@ class Telling:
                 self._line("pop-up", f"{alert.title}. {alert.body}")
             elif not alert.shown and not self._no_desktop_told:
                 self._no_desktop_told = True
-                self._line("pop-up", f"{alert.title}. {alert.body} (no desktop here: {clean(alert.detail, 200)})")
+                self._line("pop-up", f"{alert.title}. {alert.body} (no desktop here: {_why(alert.detail)})")
 
     def _popup_summary(self) -> str:
         alerts = self._alerts()
         shown = sum(alert.shown for alert in alerts)
         why = next((alert.detail for alert in alerts if not alert.shown), "")
         text = f"pop-ups: {shown} of {len(alerts)} shown"
-        return f"{text} (no desktop here: {clean(why, 200)})" if why else text
+        return f"{text} (no desktop here: {_why(why)})" if why else text
 
     def _alerts(self) -> list[AlertRow]:
         return [AlertRow(*row) for row in self._store.db.execute(_ALERTS)]
 
     def _line(self, word: str, text: str) -> None:
         self._say(f"{self._stamp}  {word:<9}  {text}")
+
+
+def _calls(number: int) -> str:
+    return f"{number} call" if number == 1 else f"{number} calls"
+
+
+def _why(detail: str) -> str:
+    """The first reason of several; the others are about the fallbacks."""
+    return clean(detail.partition(";")[0], 200)
 
 
 class _Refusals:

@@ -54,7 +54,7 @@ class MadeUpVendor:
                     return Answer(0, seconds / 2, status)
         prompt, per_token = costs(ask, store)
         request = Request(ask.app, prompt, per_token, ask.max_tokens)
-        return Answer(answer_tokens(found, request, self._random.randint(40, 110)), seconds)
+        return Answer(answer_tokens(found, request, self._random.randint(45, 100)), seconds)
 
 
 def moment_of(store: Store) -> Moment | None:

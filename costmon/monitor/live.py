@@ -45,14 +45,19 @@ class Live:
 
 
 def toggle(folder: str, now: int) -> str:
-    """Turn the manual block over everything on or off. Raises OSError."""
-    standing = switch.read(folder, "all")
-    if standing is not None and not standing.automatic:
-        switch.lift(folder, "all")
-        left = switch.blocks(folder)
-        return "Calls may go out again" + (
-            f"; still blocked: {', '.join(b.scope for b in left)}" if left else ""
-        )
-    block = switch.Block("all", "stopped by hand in the terminal", by="the terminal", since=now)
-    switch.write(folder, block)
+    """Block everything; or, when something was blocked by hand, lift that. One sentence says what happened.
+
+    What a budget blocks cannot be lifted here: the ledger would go on refusing. Raises OSError.
+    """
+    standing = switch.standing(folder, now)
+    by_hand = [block for block in standing if not block.automatic]
+    if by_hand:
+        for block in by_hand:
+            switch.lift(folder, block.scope)
+        left = [block.scope for block in standing if block.automatic]
+        return "Calls may go out again" + (f"; a budget still blocks: {', '.join(left)}" if left else "")
+    for block in standing:
+        if block.scope == "all":
+            return f"{block.reason}: raise it with `costmon budget set`, or wait until it starts anew"
+    switch.write(folder, switch.Block("all", "stopped by hand in the terminal", by="the terminal", since=now))
     return "Everything is stopped: every app is refused at its next call. Press k again to allow."

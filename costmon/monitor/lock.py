@@ -7,7 +7,7 @@ import os
 import time
 from typing import NamedTuple
 
-from costmon.shim.ledger import FileLock
+from costmon.shim.locks import FileLock
 
 
 class Holder(NamedTuple):

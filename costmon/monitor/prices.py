@@ -23,12 +23,12 @@ def compile_prices(store: Store) -> bool:
     db = store.db
     db.execute("begin immediate")
     try:
-        if not found.problems or found.rows:
-            db.execute("delete from catalog")
-            db.executemany(
-                "insert into catalog (provider, layer, source, version, models) values (?, ?, ?, ?, ?)",
-                found.rows,
-            )
+        # A layer whose file is broken keeps its last good compile.
+        layers = {row[1] for row in found.rows} if found.problems else {0, 1, 2}
+        db.executemany("delete from catalog where layer = ?", [(layer,) for layer in layers])
+        db.executemany(
+            "insert into catalog (provider, layer, source, version, models) values (?, ?, ?, ?, ?)", found.rows
+        )
         values = {
             "prices_stamp": stamp,
             "prices_error": " · ".join(found.problems),
@@ -49,7 +49,7 @@ def compile_prices(store: Store) -> bool:
 def _stamp(user_file: str) -> str:
     """Changes whenever a price file is edited, added or removed, or costmon is upgraded."""
     folder = paths.bundled("pricing")
-    files = sorted(entry.path for entry in os.scandir(folder) if entry.is_file()) + [user_file]
+    files = [*sorted(entry.path for entry in os.scandir(folder) if entry.is_file()), user_file]
     parts = []
     for path in files:
         try:

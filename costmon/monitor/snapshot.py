@@ -163,13 +163,13 @@ class Snapshot:
     budgets: tuple[BudgetStatus, ...] = ()
     today: Spend = field(default_factory=lambda: Spend(Money(0, "USD")))
     hour: Spend = field(default_factory=lambda: Spend(Money(0, "USD")))
-    """The last 60 minutes."""
-    burn_rate: Money = Money(0, "USD")
-    """Money an hour, measured over the last 15 minutes."""
+    """The current clock hour."""
+    burn_rate: Money = field(default_factory=lambda: Money(0, "USD"))
+    """Money an hour, measured over this quarter hour and the one before."""
     by_model: tuple[SpendBy, ...] = ()
     by_app: tuple[SpendBy, ...] = ()
     jobs: tuple[JobStatus, ...] = ()
-    switch: SwitchStatus = SwitchStatus("", (), ())
+    switch: SwitchStatus = field(default_factory=lambda: SwitchStatus("", (), ()))
     feed: tuple[FeedRow, ...] = ()
     in_flight: int = 0
     refused_today: int = 0

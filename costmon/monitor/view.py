@@ -190,9 +190,6 @@ def _job(row: queries.JobRow) -> JobStatus:
 
 def _switch(home: str, now: int) -> SwitchStatus:
     folder = paths.switch_dir(home)
-    standing_blocks = [
-        b for b in switch.blocks(folder) if not (b.automatic and b.until is not None and b.until <= now)
-    ]
     return SwitchStatus(
         folder=folder,
         blocks=tuple(
@@ -205,7 +202,7 @@ def _switch(home: str, now: int) -> SwitchStatus:
                 automatic=block.automatic,
                 intact=block.intact,
             )
-            for block in standing_blocks
+            for block in switch.standing(folder, now)
         ),
         readers=tuple(ReaderStatus(app, to_datetime(at)) for app, at in switch.readers(folder)),
     )

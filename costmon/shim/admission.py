@@ -23,7 +23,8 @@ def reservation(budget: Budget, period: Period, estimate: int, *, essential: boo
     before = period.used + period.reserved
     if budget.blocks_95 and not essential and percent_reached(before, budget.amount, 95):
         raise refusal(budget, period, now, nonessential=True)
-    if not budget.blocks_100 or before + estimate <= budget.amount:
+    full = estimate == 0 and before >= budget.amount  # a call whose price comes later counts as some cost
+    if not budget.blocks_100 or (before + estimate <= budget.amount and not full):
         return estimate
     remainder = budget.amount - before
     if remainder > 0 and not budget.strict:
@@ -34,13 +35,13 @@ def reservation(budget: Budget, period: Period, estimate: int, *, essential: boo
 def refusal(budget: Budget, period: Period, now: int, *, nonessential: bool) -> SpendBlocked:
     """The refusal with its figures. When reservations alone are in the way, a retry soon makes sense."""
     threshold = 95 if nonessential else 100
-    by_reserved = not percent_reached(period.used, budget.amount, threshold)
+    by_reserved = period.reserved > 0 and not percent_reached(period.used, budget.amount, threshold)
     until = to_datetime(period.end)
     return SpendBlocked(
         _sentence(budget, period, nonessential=nonessential, by_reserved=by_reserved),
         scope=_scope(budget, nonessential=nonessential),
         rule="budget95" if nonessential else "budget",
-        since=None,
+        since=to_datetime(now),
         until=None if by_reserved else until,
         retry_after=RETRY_RESERVED_S if by_reserved else (period.end - now) / 1e6,
         budget=budget.name,

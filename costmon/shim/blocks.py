@@ -64,8 +64,7 @@ def _block(budget: Budget, period: Period, now: int) -> switch.Block | None:
     scope = ("all" if everything else "nonessential") if over_all else budget.scope
     return switch.Block(
         scope=scope,
-        reason=f'budget "{budget.name}" has spent {format_money(period.used, budget.currency)} of '
-        f"{format_money(budget.amount, budget.currency)} ({percent(period.used, budget.amount)} %)",
+        reason=_reason(budget, period),
         by=f"budget {budget.name}",
         since=now,
         until=period.end,
@@ -73,6 +72,12 @@ def _block(budget: Budget, period: Period, now: int) -> switch.Block | None:
         automatic=True,
         exempts_essential=not everything and not over_all,
     )
+
+
+def _reason(budget: Budget, period: Period) -> str:
+    spent, limit = (format_money(nano, budget.currency) for nano in (period.used, budget.amount))
+    assumed = f", {format_money(period.assumed, budget.currency)} of it assumed" if period.assumed else ""
+    return f'budget "{budget.name}" has spent {spent} of {limit} ({percent(period.used, budget.amount)} %{assumed})'
 
 
 def _rank(block: switch.Block) -> tuple[bool, int]:

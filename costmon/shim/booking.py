@@ -54,7 +54,9 @@ def settle(
 
 def _held(db: Connection, attempt: Attempt, charges: list[Charge], machine: str) -> list[Charge] | None:
     """The charges to settle when the event is not as its owner left it; None when it is settled for good."""
-    row = db.execute("select state, note, charges, cost is null from event where id = ?", (attempt.id,)).fetchone()
+    row = db.execute(
+        "select state, note, charges, cost is null from event where id = ?", (attempt.id,)
+    ).fetchone()
     if row is None:
         held = [[c[0], c[1], 0, *c[3:]] for c in charges]
         db.execute(_INSERT, _attempt_row(db, attempt, held, machine))
@@ -77,7 +79,9 @@ def settle_orphans(db: Connection, now: int) -> int:
         "select id, owner, lease_until, charges, reserved, currency, cost_status from event where state = 'reserved'"
     ).fetchall()
     orphans = [
-        row for row in rows if is_gone(row[1] or "") or ((row[2] or 0) < now and not _alive_here(row[1] or ""))
+        row
+        for row in rows
+        if is_gone(row[1] or "") or ((row[2] or 0) < now and not _alive_here(row[1] or ""))
     ]
     for event_id, _, _, charges, reserved, currency, status in orphans:
         known = status != "unknown"
@@ -163,7 +167,7 @@ def _integrity_error() -> type[Exception]:
     return sqlite3.IntegrityError
 
 
-_day: tuple[int, int] = (0, 0)
+_day: tuple[int, int] = (-1, 0)
 
 
 def _day_of(db: Connection, at: int) -> int:
@@ -173,6 +177,12 @@ def _day_of(db: Connection, at: int) -> int:
     if _day[0] != slot:
         _day = (slot, local_day_at(db, at))
     return _day[1]
+
+
+def forget_day() -> None:
+    """The operator's time zone may have changed."""
+    global _day
+    _day = (-1, 0)
 
 
 def _text(charges: list[Charge]) -> str:

@@ -15,6 +15,8 @@ from collections.abc import Callable
 Clock = Callable[[], int]
 MARKER = "DEMO"
 CLOCK_FILE = "clock.json"
+_MAX_RATE = 1e6
+_MAX_AT = 4_102_444_800_000_000  # the year 2100
 
 
 def system_clock() -> int:
@@ -35,8 +37,11 @@ def clock_of(home: str) -> Clock:
     try:
         with open(path, encoding="utf-8") as file:
             spec = json.load(file)
-        return _scaled(int(spec["real_at"]), int(spec["at"]), float(spec["rate"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        real_at, at, rate = int(spec["real_at"]), int(spec["at"]), float(spec["rate"])
+        if not (0 <= rate <= _MAX_RATE and 0 <= real_at <= _MAX_AT and 0 <= at <= _MAX_AT):
+            raise ValueError("real_at, at or rate is out of range")
+        return _scaled(real_at, at, rate)
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         from costmon.shim.faults import report
 
         report("clock", f"{path} is ignored: {error}")

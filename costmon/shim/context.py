@@ -14,7 +14,6 @@ from contextvars import ContextVar
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextvars import Token
     from typing import Any, TypeVar
 
     _F = TypeVar("_F", bound=Callable[..., Any])
@@ -38,8 +37,10 @@ class Labels:
         self.essential = essential
 
 
-_current: ContextVar[Labels] = ContextVar("costmon_labels", default=Labels())
 _process = Labels()
+_NONE = Labels()
+# The labels of every block we are in, innermost last. No Token: one context object may serve many tasks at once.
+_current: ContextVar[tuple[Labels, ...]] = ContextVar("costmon_labels", default=())
 
 
 def set_process_labels(labels: Labels) -> None:
@@ -50,7 +51,7 @@ def set_process_labels(labels: Labels) -> None:
 
 def labels() -> tuple[str, str, str, bool]:
     """(app, route, job, essential) that hold here and now."""
-    inner = _current.get()
+    inner = _innermost()
     return (
         _pick(inner.app, _process.app, "COSTMON_APP") or program_name(),
         _pick(inner.route, _process.route, "COSTMON_ROUTE"),
@@ -74,14 +75,13 @@ class context:  # noqa: N801 - reads as a keyword where it is used
         essential: bool | None = None,
     ) -> None:
         self._labels = Labels(app, route, job, essential)
-        self._tokens: list[Token[Labels]] = []
 
     def __enter__(self) -> context:
-        self._tokens.append(_current.set(_over(self._labels, _current.get())))
+        _current.set((*_current.get(), _over(self._labels, _innermost())))
         return self
 
     def __exit__(self, *_: object) -> None:
-        _current.reset(self._tokens.pop())
+        _current.set(_current.get()[:-1])
 
     def _again(self) -> context:
         labels = self._labels
@@ -115,6 +115,11 @@ def program_name() -> str:
         return str(spec.name).removesuffix(".__main__")
     name = os.path.basename(sys.argv[0] if sys.argv else "")
     return name.removesuffix(".py") or "python"
+
+
+def _innermost() -> Labels:
+    blocks = _current.get()
+    return blocks[-1] if blocks else _NONE
 
 
 def _over(inner: Labels, outer: Labels) -> Labels:

@@ -23,9 +23,9 @@ def interval_us(every: str | float) -> int:
         return round(every * 1_000_000)
     text = every.strip() if isinstance(every, str) else ""
     parts = list(_PART.finditer(text))
-    if not parts or "".join(part.group(0) for part in parts) != text:
-        raise ValueError(f"every={every!r} is no interval: use '60m', '1h30m', '45s' or a number of seconds")
     seconds = sum(float(part.group(1)) * _UNITS[part.group(2).lower()] for part in parts)
+    if "".join(part.group(0) for part in parts) != text or not 0 < seconds < 1e9:
+        raise ValueError(f"every={every!r} is no interval: use '60m', '1h30m', '45s' or a number of seconds")
     return round(seconds * 1_000_000)
 
 

@@ -17,6 +17,7 @@ from costmon import paths
 from costmon.errors import LedgerBusy, LedgerUnusable
 from costmon.shim import schema
 from costmon.shim.clock import clock_of
+from costmon.shim.locks import FileLock, jitter_s
 
 if TYPE_CHECKING:
     import sqlite3
@@ -299,43 +300,6 @@ def _in_child() -> None:
         ledger._own_process()
 
 
-class FileLock:
-    """An advisory lock on a file beside the ledger (flock); where flock is missing it always succeeds."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
-
-    def acquire(self, *, exclusive: bool, wait_s: float = 0.0) -> bool:
-        """True once the lock is ours, False if it is not within `wait_s`."""
-        if sys.platform == "win32":
-            return True
-        import fcntl
-
-        kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
-        deadline = time.monotonic() + wait_s
-        while True:
-            try:
-                fcntl.flock(self._descriptor, kind | fcntl.LOCK_NB)
-            except OSError:
-                if time.monotonic() >= deadline:
-                    return False
-                time.sleep(jitter_s())
-            else:
-                return True
-
-    def release(self) -> None:
-        if sys.platform != "win32" and self._descriptor >= 0:
-            import fcntl
-
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-
-    def close(self) -> None:
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
-
-
 def open_ledger(
     home: str, connection_class: type[Connection] | None = None, *, create_wait_s: float = CREATE_WAIT_S
 ) -> tuple[Connection, FileLock | None]:
@@ -398,15 +362,18 @@ def _create(db: Connection, home: str) -> None:
     tables = {row[0] for row in db.execute("select name from sqlite_master where type = 'table'")}
     if tables and not tables & {"event", "_sqlite_migrations"}:
         raise LedgerUnusable(f"{paths.ledger_file(home)} is a database of something else; move it away")
-    if not tables and not on_network_file_system(home):
-        db.execute("pragma journal_mode = wal")
+    if not tables:
+        # An event changes half a dozen pages; writing each costs the app's call time.
+        db.execute("pragma page_size = 2048")
+        if not on_network_file_system(home):
+            db.execute("pragma journal_mode = wal")
     for number, (_, statements) in enumerate(schema.STEPS[version:], start=version + 1):
         db.execute("begin immediate")
         try:
             for statement in statements:
                 db.execute(statement)
             if number == 1:
-                _seed(db, home)
+                _seed(db)
             db.execute(f"pragma user_version = {number}")
             db.execute("commit")
         except BaseException:
@@ -414,7 +381,7 @@ def _create(db: Connection, home: str) -> None:
             raise
 
 
-def _seed(db: Connection, home: str) -> None:
+def _seed(db: Connection) -> None:
     """What a new ledger knows before costmon itself ever ran: its machine's name and the bundled prices."""
     settings = {"machine": os.urandom(4).hex(), "generation": "1"}
     db.executemany("insert or ignore into setting values (?, ?)", settings.items())
@@ -452,11 +419,6 @@ def on_network_file_system(folder: str) -> bool:
         if inside and len(point) >= len(best):
             best, kind = point, fields[fields.index("-") + 1]
     return kind.startswith(_NETWORK_FILE_SYSTEMS) and kind != "fuse.fuse-overlayfs"
-
-
-def jitter_s() -> float:
-    """1 to 20 ms, at random: SQLite's own back-off lets one writer starve the others."""
-    return (1 + os.urandom(1)[0] % 20) / 1000
 
 
 def _is_busy(error: Exception) -> bool:

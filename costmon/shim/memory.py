@@ -8,13 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from costmon.errors import SpendBlocked
-from costmon.shim.booking import Charge, charge
-from costmon.shim.money import NANO, PAR, convert
-from costmon.shim.policy import Budget, Period, Policy
+from costmon.shim.money import NANO, convert
+from costmon.shim.policy import Budget, Period, Policy, percent_reached
 
 if TYPE_CHECKING:
+    from costmon.shim.calls import Open
     from costmon.shim.events import Attempt
-    from costmon.shim.recorder import Open
 
 _NANO_PER_TOKEN = 10_000  # $10 per million tokens where not even a price can be read
 _ALLOWANCE = NANO
@@ -50,31 +49,32 @@ class Memory:
 
     def admit(
         self, attempt: Attempt, labels: dict[str, str], policy: Policy | None, now: int, *, strict: bool
-    ) -> list[Charge]:
-        """The charges of a call admitted from memory. Raises SpendBlocked."""
+    ) -> None:
+        """Let a call through from memory, or raise SpendBlocked."""
         if strict:
             raise _refused("the ledger cannot answer and strict = true", attempt)
         if policy is None:
             self._allow(attempt, _ALLOWANCE)
-            return []
-        charges = []
+            return
         for budget in policy.matching(labels) if attempt.estimate else []:
-            rate = policy.rate(attempt.currency or "USD", budget.currency, now) or PAR
-            amount = convert(attempt.estimate, rate)
+            rate = policy.rate(attempt.currency, budget.currency, now)
+            amount = convert(attempt.estimate, rate) if rate is not None else 0
             known = self._known.get(budget.id)
             if known is None or known[1].end <= now:
                 self._allow(attempt, min(budget.amount // 100, _ALLOWANCE))
                 continue
             period = known[1]
-            left = budget.amount - period.used - period.reserved - self._since.get(budget.id, 0)
-            if budget.blocks_100 and (left <= 0 or (budget.strict and amount > left)):
+            before = period.used + period.reserved + self._since.get(budget.id, 0)
+            left = budget.amount - before
+            refused = budget.blocks_100 and (left <= 0 or (budget.strict and amount > left))
+            if budget.blocks_95 and not attempt.essential:
+                refused = refused or percent_reached(before, budget.amount, 95)
+            if refused:
                 raise _refused(
                     f'the ledger cannot answer and budget "{budget.name}" was used up when it last did',
                     attempt,
                 )
             self._since[budget.id] = self._since.get(budget.id, 0) + amount
-            charges.append(charge(budget, period, 0, rate))
-        return charges
 
     def spent(self, held: Open) -> None:
         """A settlement had to be spooled: its reservation is in the ledger already if it was written."""

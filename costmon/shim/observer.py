@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import time
 from threading import Lock
-from typing import Any
 
 from costmon.shim import usage
+from costmon.shim.calls import Open, Outcome
 from costmon.shim.events import Usage
 from costmon.shim.faults import guarded
 from costmon.shim.ledger import SETTLE_WAIT_S
-from costmon.shim.recorder import Open, Outcome, Recorder
+from costmon.shim.recorder import Recorder
 from costmon.shim.streams import Body
 
 # The request surely never left, or never reached the provider.
@@ -39,6 +40,7 @@ class Observer:
         self._held = held
         self._api = api
         self._lock = Lock()
+        self._pid = os.getpid()
         self._began = time.monotonic()
         self._renewed = self._began
         self._first_us: int | None = None
@@ -70,8 +72,11 @@ class Observer:
             guarded("settle", self._finish, self._body, True)
 
     def closed(self) -> None:
-        """The app closed or dropped the response; after `end` this changes nothing."""
-        if self._body is not None and self._held is not None:
+        """The app closed or dropped the response; after `end` this changes nothing.
+
+        A forked child that drops its copy of the response says nothing about the parent's.
+        """
+        if self._body is not None and self._held is not None and self._pid == os.getpid():
             guarded("settle", self._finish, self._body, False)
 
     def responded(self, status: int, headers: dict[str, str], content: bytes) -> None:
@@ -101,18 +106,20 @@ class Observer:
             self._settle(Outcome("unknown", usage=text, estimated=True, at_least_reserved=True, error=name))
 
     def _finish(self, body: Body, ended: bool, error: str | None = None) -> None:
+        # Anthropic's first event has usage already: without its last ones that is not the whole of it.
+        whole = ended and body.api is not usage.MESSAGES
         if self._status >= 400:
             self._settle(self._http_error(body, error=error))
-        elif body.usage is not None and (body.complete or body.finished or ended) and not error:
+        elif body.usage is not None and (body.complete or body.finished or whole) and not error:
             self._settle(self._outcome(body, "error" if body.failed else "ok", usage=body.usage))
         elif body.complete or (ended and body.finished):
             self._settle(self._unreported(body))
         elif ended and not body.text_bytes:
             self._settle(self._outcome(body, "ok", usage=None))
         else:
-            self._settle(
-                self._outcome(body, "dropped", usage=self._delivered(body), dropped=True, error=error)
-            )
+            outcome = "error" if body.failed else "dropped"
+            delivered = self._delivered(body)
+            self._settle(self._outcome(body, outcome, usage=delivered, dropped=True, error=error))
 
     def _unreported(self, body: Body) -> Outcome:
         """A complete answer without usage: a stream is counted by its text, anything else stays unknown."""
@@ -124,11 +131,8 @@ class Observer:
 
     def _http_error(self, body: Body | None, error: str | None) -> Outcome:
         """4xx, and 5xx in the provider's own words, are not billed; any other 5xx has an unknown outcome."""
-        answered = (
-            body is not None
-            and body.document is not None
-            and ("error" in body.document or "detail" in body.document)
-        )
+        document = body.document if body is not None else None
+        answered = document is not None and ("error" in document or "detail" in document)
         charged = self._status >= 500 and not answered
         return Outcome(
             "unknown" if charged else "error",
@@ -136,7 +140,11 @@ class Observer:
             estimated=charged,
             at_least_reserved=charged,
             error=error or f"HTTP {self._status}",
-        )._replace(**self._common())
+            status_code=self._status,
+            duration_us=self._elapsed_us(),
+            first_token_us=self._first_us,
+            request_id=self._request_id(),
+        )
 
     def _outcome(
         self,
@@ -153,11 +161,15 @@ class Observer:
             usage=usage,
             estimated=estimated or dropped,
             at_least_reserved=dropped,
-            error=error,
             model=body.model,
+            status_code=self._status,
+            error=error,
             service_tier=body.service_tier,
+            duration_us=self._elapsed_us(),
+            first_token_us=self._first_us,
+            request_id=self._request_id(),
             response_id=body.response_id,
-        )._replace(**self._common())
+        )
 
     def _delivered(self, body: Body | None) -> Usage:
         """What surely went over the wire: the input, and as many output tokens as text came back."""
@@ -171,17 +183,11 @@ class Observer:
         known["total_tokens"] = known["input_tokens"] + known["output_tokens"]
         return known
 
-    def _common(self) -> dict[str, Any]:
+    def _request_id(self) -> str:
         headers = self._headers
-        request_id = (
+        return (
             headers.get("x-request-id") or headers.get("request-id") or headers.get("apim-request-id") or ""
         )
-        return {
-            "status_code": self._status,
-            "duration_us": self._elapsed_us(),
-            "first_token_us": self._first_us,
-            "request_id": request_id,
-        }
 
     def _settle(self, outcome: Outcome) -> None:
         with self._lock:

@@ -18,8 +18,8 @@ def owner() -> str:
 
 def is_gone(name: str) -> bool:
     """Whether the owner is surely dead: only for one of this boot and pid namespace; of others only the lease tells."""
-    place, pid, start = (name.rsplit(":", 2) + ["", ""])[:3]
-    if place != _place() or not place.strip(":") or not pid.isdigit():
+    place, pid, start = [*name.rsplit(":", 2), "", ""][:3]
+    if place != _place() or not place.strip(":") or not pid.isdecimal():
         return False
     return _start_of(int(pid)) != start
 
@@ -44,9 +44,10 @@ def _namespace() -> str:
 
 
 def _start_of(pid: int) -> str:
-    """Start time of a process in clock ticks since boot (proc(5), field 22), '' when there is no such process."""
+    """Start time of a process in clock ticks since boot (proc(5), field 22), '' when it is dead, reaped or not."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[19].decode()
+            fields = file.read().rpartition(b")")[2].split()
+        return "" if fields[0] in (b"Z", b"X") else fields[19].decode()
     except (OSError, IndexError):
         return ""

@@ -62,7 +62,17 @@ class Policy(NamedTuple):
         return [b for b in self.budgets if b.scope_key == "all" or labels.get(b.scope_key) == b.scope_value]
 
     def rate(self, base: str, quote: str, at: int) -> Rate | None:
-        """The rate that holds at `at` (µs): the newest dated not after it, else the oldest; the inverse pair serves too."""
+        """The rate that holds at `at` (µs): the newest dated not after it, else the oldest; the inverse pair and the
+        way over USD serve too."""
+        direct = self._pair(base, quote, at)
+        if direct is not None:
+            return direct
+        to_usd, from_usd = self._pair(base, "USD", at), self._pair("USD", quote, at)
+        if to_usd is None or from_usd is None:
+            return None
+        return Rate(to_usd.numerator * from_usd.numerator, to_usd.denominator * from_usd.denominator)
+
+    def _pair(self, base: str, quote: str, at: int) -> Rate | None:
         if base == quote:
             return PAR
         direct = _dated(self.rates.get((base, quote)), at)

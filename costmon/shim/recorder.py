@@ -8,79 +8,29 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from costmon import paths
 from costmon.errors import LedgerError, SpendBlocked
-from costmon.shim import blocks, booking, cards, context, policy, switch
+from costmon.shim import blocks, booking, context, policy, switch
 from costmon.shim.admission import reservation, until_text
-from costmon.shim.events import Attempt, Settlement, Usage, clean, new_id
+from costmon.shim.calls import Call, Open, Outcome
+from costmon.shim.costing import Costing
+from costmon.shim.events import Attempt, Settlement, clean, new_id
 from costmon.shim.faults import guarded, report
-from costmon.shim.ledger import ADMIT_WAIT_S, SETTLE_WAIT_S, Ledger, async_sleep, jitter_s
+from costmon.shim.ledger import ADMIT_WAIT_S, SETTLE_WAIT_S, Ledger, async_sleep
+from costmon.shim.locks import jitter_s
 from costmon.shim.memory import Memory
-from costmon.shim.money import PAR, convert
-from costmon.shim.prices import Prices
+from costmon.shim.money import Rate, convert
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-    from costmon.shim.cards import Card
-
 _SWEEP_EVERY_S = 5.0
 _SYNC_EVERY_S = 1.0
-_HISTORY = 100
-_ENOUGH = 5
 _MAX_SPOOL = 10_000
-
-
-class Call(NamedTuple):
-    """A metered call about to be made. `free`: the config says that its host costs nothing.
-
-    `cost`: nano of `currency` the caller states for it (a tracked API), else None = priced by tokens.
-    """
-
-    api: str
-    family: str
-    provider: str
-    model: str
-    endpoint: str
-    input_tokens: int = 0
-    max_output: int | None = None
-    has_output: bool = True
-    free: bool = False
-    anywhere: bool = False
-    source: str = "shim"
-    cost: int | None = None
-    currency: str = "USD"
-    essential: bool | None = None
-
-
-class Outcome(NamedTuple):
-    """What is known after the call. `cost`: nano stated by the caller; `charged` False = provably not billed."""
-
-    outcome: str
-    usage: Usage | None = None
-    estimated: bool = False
-    charged: bool = True
-    at_least_reserved: bool = False
-    model: str = ""
-    cost: int | None = None
-    status_code: int | None = None
-    error: str | None = None
-    service_tier: str = ""
-    duration_us: int | None = None
-    first_token_us: int | None = None
-    request_id: str = ""
-    response_id: str = ""
-
-
-class Open(NamedTuple):
-    """An admitted attempt, not yet settled. `written`: its reservation is in the ledger."""
-
-    attempt: Attempt
-    charges: list[booking.Charge]
-    call: Call
-    written: bool
+_DRAIN_AT_ONCE = 100  # a call waits for at most so many of the settlements an outage has left
 
 
 class Recorder:
@@ -91,9 +41,8 @@ class Recorder:
         self.folder = paths.switch_dir(home)
         self._explicit = bool(os.environ.get("COSTMON_SWITCH"))
         self._policy: policy.Policy | None = None
-        self._prices = Prices()
+        self._costing = Costing()
         self._memory = Memory()
-        self._outputs: dict[tuple[str, str, str], deque[int]] = {}
         self._spool: deque[tuple[Open, Outcome, int]] = deque(maxlen=_MAX_SPOOL)
         self._swept = -_SWEEP_EVERY_S
         self._synced = -_SYNC_EVERY_S
@@ -152,7 +101,7 @@ class Recorder:
     def settle(self, held: Open, outcome: Outcome, *, wait_s: float = SETTLE_WAIT_S) -> None:
         """Settle an admitted attempt; what the ledger cannot take now is spooled and written by a later call or at exit."""
         if outcome.usage is not None and not outcome.estimated:
-            self._learn(held.attempt, outcome.usage.get("output_tokens", 0))
+            self._costing.learn(held.attempt, outcome.usage.get("output_tokens", 0))
         now = self.ledger.now()
         try:
             self._write_settlement(held, outcome, now, wait_s)
@@ -172,15 +121,18 @@ class Recorder:
 
     def drain(self, wait_s: float = 0.0) -> int:
         """Write what was spooled; returns how many are left."""
-        while self._spool:
-            held, outcome, at = self._spool[0]
+        for _ in range(_MAX_SPOOL if wait_s else _DRAIN_AT_ONCE):
             try:
-                self._write_settlement(held, outcome, at, wait_s)
+                entry = self._spool.popleft()  # taken out first: two threads may drain at once
+            except IndexError:
+                break
+            try:
+                self._write_settlement(*entry, wait_s)
             except LedgerError:
+                self._spool.appendleft(entry)
                 break
             except Exception as error:
                 report("settle", f"costmon could not settle a call: {type(error).__name__}")
-            self._spool.popleft()
         return len(self._spool)
 
     # --- inside ----------------------------------------------------------------------------------------------------
@@ -196,6 +148,8 @@ class Recorder:
         except SpendBlocked as blocked:
             self._note_refusal(blocked, call, labels)
             raise
+        except Exception as error:
+            report("check the switch", f"costmon could not check the switch: {type(error).__name__}")
         return labels
 
     def _patience(self) -> float:
@@ -220,7 +174,8 @@ class Recorder:
         current = policy.generation(db)
         if self._policy is None or self._policy.generation != current:
             self._policy = policy.load(db)
-            self._prices = Prices()
+            self._costing.forget_prices()
+            booking.forget_day()
         return self._policy
 
     def _reserve(self, db: Connection, call: Call, labels: tuple[str, str, str, bool]) -> Open:
@@ -228,11 +183,8 @@ class Recorder:
         now = self.ledger.now()
         attempt = self._attempt(db, rules, call, labels, now)
         charges: list[booking.Charge] = []
-        wanted = rules.matching(_label_map(attempt)) if attempt.estimate else []
-        for budget in wanted:
-            period = policy.period_at(db, budget, now)
+        for budget, period, rate in self._counted(db, rules, attempt, call):
             self._memory.saw(budget, period)
-            rate = rules.rate(attempt.currency or "USD", budget.currency, now) or PAR
             amount = convert(attempt.estimate, rate)
             hold = reservation(budget, period, amount, essential=attempt.essential, now=now)
             charges.append(booking.charge(budget, period, hold, rate))
@@ -247,70 +199,48 @@ class Recorder:
         self, db: Connection, rules: policy.Policy, call: Call, labels: tuple[str, str, str, bool], now: int
     ) -> Attempt:
         app, route, job, essential = labels
-        output = self._expected_output(db, rules, call, app) if call.has_output and call.cost is None else 0
-        estimate, assumed = call.cost or 0, False
-        if call.cost is None and not call.free and call.source == "shim":
-            usage = {"input_tokens": call.input_tokens, "output_tokens": output}
-            card = self._card(db, call, call.model, now, "")
-            estimate, assumed = self._price(db, rules, call, card, usage, now)
+        expected = self._costing.estimate(db, rules, call, app, now)
         return Attempt(
             new_id(now), now, call.source, app, route, job, essential, call.api, clean(call.provider),
-            clean(call.model), clean(call.endpoint), call.input_tokens, output, estimate, call.currency, assumed,
+            clean(call.model), clean(call.endpoint), call.input_tokens, expected.output_tokens, expected.nano,
+            expected.currency, expected.assumed,
         )  # fmt: skip
-
-    def _card(self, db: Connection, call: Call, model: str, at: int, tier: str) -> Card | None:
-        return (
-            self._prices.card(db, call.provider, model, at, tier, anywhere=call.anywhere) if model else None
-        )
-
-    def _price(
-        self, db: Connection, rules: policy.Policy, call: Call, card: Card | None, usage: Usage, at: int
-    ) -> tuple[int, bool]:
-        """(what enforcement charges, whether that is an assumption)."""
-        if card is not None:
-            return cards.price(card, usage).nano or 0, False
-        if rules.unknown_price == "refuse":
-            raise SpendBlocked(
-                f'the price of {clean(call.model, 80)} ({clean(call.provider, 40)}) is unknown and unknown_price = "refuse"; '
-                "add the model to prices.toml (costmon prices show MODEL)",
-                scope=f"model={clean(call.model)}",
-                rule="price",
-            )
-        return self._prices.assumed(db, call.provider, call.family, at, rules.unknown_price, usage), True
-
-    def _expected_output(self, db: Connection, rules: policy.Policy, call: Call, app: str) -> int:
-        history = self._history(db, (app, clean(call.provider), clean(call.model)))
-        learned = None
-        if len(history) >= _ENOUGH:
-            ordered = sorted(history)
-            learned = -(-3 * ordered[min(len(ordered) - 1, len(ordered) * 95 // 100)] // 2)
-        known = [bound for bound in (call.max_output, learned) if bound is not None]
-        return min(known) if known else rules.assumed_output
-
-    def _history(self, db: Connection, key: tuple[str, str, str]) -> deque[int]:
-        if key not in self._outputs:
-            rows = db.execute(_RECENT_OUTPUTS, key).fetchall()
-            self._outputs[key] = deque((row[0] for row in reversed(rows)), maxlen=_HISTORY)
-        return self._outputs[key]
-
-    def _learn(self, attempt: Attempt, output_tokens: int) -> None:
-        self._outputs.setdefault(
-            (attempt.app, attempt.provider, attempt.model), deque(maxlen=_HISTORY)
-        ).append(output_tokens)
 
     def _write_settlement(self, held: Open, outcome: Outcome, now: int, wait_s: float) -> None:
         def work(db: Connection) -> bool:
-            rules = self._policy or self._refresh(db)
+            rules = self._policy if held.written and self._policy is not None else self._refresh(db)
             settlement = self._settlement(db, rules, held, outcome, now)
-            used = booking.settle(db, held.attempt, held.charges, rules.machine, settlement)
+            charges = held.charges if held.written else self._late_charges(db, rules, held)
+            used = booking.settle(db, held.attempt, charges, rules.machine, settlement)
             return self._crossed(rules, used)
 
         crossed = self.ledger.write(work, wait_s) if wait_s else self.ledger.write_once(work)
-        self._prices.committed()
+        self._costing.committed()
         if crossed:
             self._sync_blocks(at_once=True)
         if wait_s:
             self.ledger.checkpoint_if_large()
+
+    def _counted(
+        self, db: Connection, rules: policy.Policy, attempt: Attempt, call: Call
+    ) -> Iterator[tuple[policy.Budget, policy.Period, Rate]]:
+        """The budgets a call counts against, each with its period and the rate into its currency; a free one, none."""
+        if attempt.estimate == 0 and not (call.source != "shim" and call.cost is None):
+            return
+        for budget in rules.matching(_label_map(attempt)):
+            rate = rules.rate(attempt.currency, budget.currency, attempt.created_at)
+            if rate is None:
+                report(
+                    "rate",
+                    f"no rate from {attempt.currency} to {budget.currency}: budget {budget.name} misses calls",
+                )
+            else:
+                yield budget, policy.period_at(db, budget, attempt.created_at), rate
+
+    def _late_charges(self, db: Connection, rules: policy.Policy, held: Open) -> list[booking.Charge]:
+        """What a call admitted without the ledger counts against, now that the ledger can tell."""
+        counted = self._counted(db, rules, held.attempt, held.call)
+        return [booking.charge(budget, period, 0, rate) for budget, period, rate in counted]
 
     def _crossed(self, rules: policy.Policy, used: list[tuple[int, int]]) -> bool:
         """Whether a charged budget is now where it blocks by itself."""
@@ -326,49 +256,15 @@ class Recorder:
     def _settlement(
         self, db: Connection, rules: policy.Policy, held: Open, o: Outcome, now: int
     ) -> Settlement:
-        attempt = held.attempt
-        usage = o.usage or {}
-        cost, status, charge, version = self._cost(db, rules, held, o)
+        cost = self._costing.cost(db, rules, held, o)
         return Settlement(
             settled_at=now, outcome=o.outcome,
             usage_status="none" if o.usage is None else "estimated" if o.estimated else "reported",
-            usage=usage, cost=cost, currency=attempt.currency if cost is not None else "", cost_status=status,
-            charge=charge, model=o.model, price_version=version, status_code=o.status_code, error=o.error,
-            service_tier=o.service_tier, duration_us=o.duration_us, first_token_us=o.first_token_us,
-            request_id=o.request_id, response_id=o.response_id,
+            usage=o.usage or {}, cost=cost.nano, currency=cost.currency if cost.nano is not None else "",
+            cost_status=cost.status, charge=cost.charge, model=o.model, price_version=cost.version,
+            status_code=o.status_code, error=o.error, service_tier=o.service_tier, duration_us=o.duration_us,
+            first_token_us=o.first_token_us, request_id=o.request_id, response_id=o.response_id,
         )  # fmt: skip
-
-    def _cost(
-        self, db: Connection, rules: policy.Policy, held: Open, o: Outcome
-    ) -> tuple[int | None, str, int, str | None]:
-        """(cost, cost status, charge, price version) of a finished attempt."""
-        attempt, call = held.attempt, held.call
-        if call.source != "shim":
-            stated = o.cost if o.cost is not None else call.cost
-            return (
-                (None, "unknown", 0, None) if stated is None else (stated, "reported", stated, "stated:app")
-            )
-        if call.free:
-            return 0, "free", 0, "config:free"
-        if not o.charged:
-            return 0, "priced", 0, None
-        if o.usage is None and o.outcome == "ok":
-            return None, "unknown", attempt.estimate, None  # answered, but the wire carried no usage (C2)
-        usage = o.usage or {"input_tokens": attempt.input_tokens, "output_tokens": attempt.output_tokens}
-        at = attempt.created_at
-        card = self._card(db, call, o.model, at, o.service_tier) or self._card(
-            db, call, call.model, at, o.service_tier
-        )
-        if card is None:
-            assumed = self._prices.assumed(db, call.provider, call.family, at, _rate(rules), usage)
-            return None, "unknown", max(assumed, attempt.estimate if o.at_least_reserved else 0), None
-        self._prices.keep(db, card, at)
-        priced = cards.price(card, _priced_units(usage))
-        if priced.nano is None:  # not one of the reported units has a price
-            return None, "unknown", attempt.estimate, cards.price_version(card)
-        cost = max(priced.nano, attempt.estimate) if o.at_least_reserved else priced.nano
-        status = "estimated" if o.estimated or o.usage is None else priced.status
-        return cost, status, cost, cards.price_version(card)
 
     def _without_ledger(
         self, error: Exception, call: Call, labels: tuple[str, str, str, bool]
@@ -380,16 +276,15 @@ class Recorder:
             report("admit", f"costmon enforces from memory: {error}")
         app, route, job, essential = labels
         now = self.ledger.now()
-        estimate = (
-            call.cost if call.cost is not None else self._memory.guess(call.input_tokens, call.max_output)
-        )
+        guess = 0 if call.free else self._memory.guess(call.input_tokens, call.max_output)
+        estimate = call.cost if call.cost is not None else guess
         attempt = Attempt(
             new_id(now), now, call.source, app, route, job, essential, call.api, clean(call.provider),
             clean(call.model), clean(call.endpoint), call.input_tokens, call.max_output or 0, estimate, call.currency, False,
         )  # fmt: skip
         strict = self._policy is not None and self._policy.strict
-        charges = self._memory.admit(attempt, _label_map(attempt), self._policy, now, strict=strict)
-        return Open(attempt, charges, call, False)
+        self._memory.admit(attempt, _label_map(attempt), self._policy, now, strict=strict)
+        return Open(attempt, [], call, False)
 
     def _refused(self, blocked: SpendBlocked, call: Call, labels: tuple[str, str, str, bool]) -> SpendBlocked:
         self._note_refusal(blocked, call, labels)
@@ -415,15 +310,6 @@ class Recorder:
             clean(blocked.reason, 500), now, now,
         )  # fmt: skip
         guarded("record a refusal", self.ledger.write_once, lambda db: db.execute(_REFUSAL, row).rowcount)
-
-
-def _rate(rules: policy.Policy) -> str:
-    return "dearest" if rules.unknown_price == "refuse" else rules.unknown_price
-
-
-def _priced_units(usage: Usage) -> Usage:
-    """The usage without the total, which is no unit of its own."""
-    return {name: count for name, count in usage.items() if name != "total_tokens"}
 
 
 def _label_map(attempt: Attempt) -> dict[str, str]:
@@ -452,9 +338,6 @@ def _blocked(block: switch.Block, now: int) -> SpendBlocked:
     )
 
 
-_RECENT_OUTPUTS = """select output_tokens from
-    (select app, provider, model, output_tokens, usage_status from event order by id desc limit 2000)
-    where app = ? and provider = ? and model = ? and usage_status = 'reported' limit 100"""
 _REFUSAL = """insert into refusal (minute_at, app, provider, model, rule, scope, reason, first_at, last_at, calls)
     values (?, ?, ?, ?, ?, ?, ?, ?, ?, 1)
     on conflict do update set calls = calls + 1, last_at = excluded.last_at, reason = excluded.reason"""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _recorders: dict[str, Recorder] = {}
 # Finalizers may run anywhere, even inside our own SQLite call: they only append here.
 abandoned: deque[Callable[[], None]] = deque()
+# Streams the app still holds: what settles each, by the id of its observer.
+streaming: dict[int, Callable[[], None]] = {}
 _exit_hook_set = False
 
 
@@ -43,6 +45,13 @@ def recorder() -> Recorder:
     return found
 
 
+def dropped(stream: int) -> None:
+    """Finalizer of a stream: the next call, or the exit hook, settles it if nothing else has."""
+    closed = streaming.pop(stream, None)
+    if closed is not None:
+        abandoned.append(closed)
+
+
 def settle_abandoned() -> None:
     """Settle streams that were dropped without being closed."""
     while abandoned:
@@ -57,6 +66,7 @@ def at_exit() -> None:
     from costmon.shim.faults import guarded
     from costmon.shim.ledger import SETTLE_WAIT_S
 
+    abandoned.extend(list(streaming.values()))
     guarded("settle at exit", settle_abandoned)
     for found in _recorders.values():
         guarded("settle at exit", found.drain, SETTLE_WAIT_S)

@@ -26,8 +26,9 @@ class Decoder(Protocol):
 class Body:
     """What is known of one response body. `feed` returns True once the protocol's last event was seen.
 
-    `usage`: the normalised usage seen so far. `complete`: the terminal event came. `finished`: the answer ended, and any usage seen is its final one. `failed`: the provider reported an error inside the stream.
-    `text_bytes`: generated text delivered so far. `broken`: the body could not be followed.
+    `usage`: the normalised usage seen so far. `complete`: the terminal event came. `finished`: the answer ended, and
+    any usage seen is its final one. `failed`: the provider reported an error inside the stream. `text_bytes`:
+    generated text delivered so far. `broken`: the body could not be followed.
     """
 
     def __init__(self, api: usage.Api, content_type: str, encoding: str) -> None:
@@ -62,7 +63,8 @@ class Body:
         if not self._events:
             self.broken = len(self._pending) > MAX_BODY
             return False
-        return self._take_lines()
+        # A long event in many small chunks is searched once, not with every chunk.
+        return self._take_lines() if b"\n" in data or len(self._pending) > MAX_LINE else False
 
     def end(self) -> None:
         """The body ended by itself: a plain JSON document is complete now; a stream has had its last line."""
@@ -85,6 +87,8 @@ class Body:
         self._pending = bytearray(rest)
         for line in lines:
             self._line(bytes(line))
+            if self.complete:
+                break
         return self.complete
 
     def _line(self, line: bytes) -> None:
@@ -181,20 +185,21 @@ def _decoder(coding: str) -> Decoder | None:
 
 
 class _Deflate:
-    """`deflate` is zlib by the standard and raw by habit; the first bytes tell which."""
+    """`deflate` is zlib by the standard and raw by habit; the first two bytes tell which."""
 
     def __init__(self) -> None:
+        self._head = b""
         self._inner: Decoder | None = None
 
     def decompress(self, data: bytes) -> bytes:
         import zlib
 
         if self._inner is None:
-            self._inner = zlib.decompressobj()
-            try:
-                return self._inner.decompress(data)
-            except zlib.error:
-                self._inner = zlib.decompressobj(-zlib.MAX_WBITS)
+            data = self._head = self._head + data
+            if len(data) < 2:
+                return b""
+            wrapped = data[0] & 15 == zlib.DEFLATED and int.from_bytes(data[:2], "big") % 31 == 0  # RFC 1950
+            self._inner = zlib.decompressobj(zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS)
         return self._inner.decompress(data)
 
 

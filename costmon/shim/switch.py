@@ -128,6 +128,11 @@ def blocks(folder: str) -> list[Block]:
     return [block for block in found if block is not None]
 
 
+def standing(folder: str, now: int) -> list[Block]:
+    """Every block that holds at `now` (µs)."""
+    return [block for block in blocks(folder) if not _lapsed(block, now)]
+
+
 def write(folder: str, block: Block) -> None:
     """Put a block in place: temp file, fsync, rename, fsync of the folder. Raises OSError."""
     make_private(folder)

@@ -11,18 +11,20 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
 
 from costmon.shim import runtime
+from costmon.shim.calls import Call, Open, Outcome
 from costmon.shim.events import Usage
-from costmon.shim.faults import guarded
+from costmon.shim.faults import guarded, report
 from costmon.shim.money import to_nano
-from costmon.shim.recorder import Call, Open, Outcome
+from costmon.shim.usage import MAX_COUNT
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 Amount = Decimal | int | str | float
+_LIMIT = 10**9
 
 
 class track:  # noqa: N801 - reads as a keyword where it is used
@@ -123,12 +125,25 @@ class track:  # noqa: N801 - reads as a keyword where it is used
         return call
 
     def _async_generator(self, function: Callable[..., Any], name: str) -> Callable[..., Any]:
-        async def call(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        async def call(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
             run = await _Run(self, name).start_async()
-            last = None
+            inner, last = function(*args, **kwargs), None
             try:
-                async for last in function(*args, **kwargs):
-                    yield last
+                step = inner.__anext__()
+                while True:  # what `yield from` does, which async generators lack
+                    try:
+                        last = await step
+                    except StopAsyncIteration:
+                        break
+                    try:
+                        sent = yield last
+                    except GeneratorExit:
+                        await inner.aclose()
+                        raise
+                    except BaseException as error:
+                        step = inner.athrow(error)
+                    else:
+                        step = inner.asend(sent)
             except BaseException as error:
                 run.failed(error)
                 raise
@@ -185,7 +200,14 @@ class _Run:
         if self._held is None:
             return
         elapsed = time.monotonic() - self._began
-        cost, usage = self._priced(result, elapsed, failed=error is not None)
+        try:
+            cost, usage = self._priced(result, elapsed, failed=error is not None)
+        except Exception as fault:  # the app's own tokens= or cost=
+            report(
+                f"price {self._model}",
+                f"{self._model}: its price is unknown ({type(fault).__name__} in tokens= or cost=)",
+            )
+            cost, usage = None, None
         recorder = runtime.recorder()
         recorder.settle(
             self._held,
@@ -208,7 +230,7 @@ class _Run:
         if spec._per_minute is not None:
             total, known = total + spec._per_minute * Decimal(round(elapsed_s * 1e6)) / 60_000_000, True
         if not failed and spec._per_token is not None and spec._tokens is not None:
-            count = int(spec._tokens(result))
+            count = _tokens(spec._tokens(result))
             total, known, usage = (
                 total + spec._per_token * count,
                 True,
@@ -217,7 +239,15 @@ class _Run:
         if not failed and spec._cost is not None:
             stated = _amount("cost", spec._cost(result))
             total, known = (total + stated, True) if stated is not None else (total, known)
+        if total >= _LIMIT:
+            raise ValueError("the price of a call is out of range")
         return (to_nano(total) if known else None), usage
+
+
+def _tokens(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT:
+        return value
+    raise ValueError(f"tokens={value!r} is no count")
 
 
 def _amount(name: str, value: object) -> Decimal | None:
@@ -228,6 +258,6 @@ def _amount(name: str, value: object) -> Decimal | None:
             amount = Decimal(str(value))
         except InvalidOperation:
             amount = Decimal("NaN")
-        if amount.is_finite() and 0 <= amount < 10**9:
+        if amount.is_finite() and 0 <= amount < _LIMIT:
             return amount
     raise ValueError(f"{name}={value!r} is no amount of money: use text such as '0.01'")

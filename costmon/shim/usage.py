@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from costmon.shim.events import Usage
 
-MAX_COUNT = 10**12
+MAX_COUNT = 10**9  # tens of thousands of the dearest such events still add up within 64 bits
 Fields = tuple[tuple[str, str], ...]
 
 
@@ -218,11 +218,21 @@ def read_usage(api: Api, document: Mapping[str, Any]) -> Usage | None:
 def fields_of(api: Api, raw: Mapping[str, Any]) -> dict[str, int | None]:
     """The table's fields that are present; None marks one that is present but no count."""
     found: dict[str, int | None] = {}
-    for path, field in api.fields:
-        value = dig(raw, path)
+    for (first, second), field in _table(api.name):
+        value = raw.get(first)
+        if second:
+            value = value.get(second) if isinstance(value, dict) else None
         if value is not None and found.get(field) is None:
             found[field] = _count(value)
     return found
+
+
+@functools.cache
+def _table(api_name: str) -> tuple[tuple[tuple[str, str], str], ...]:
+    """The field table of an API with its paths split into one or two steps."""
+    fields = next(api.fields for api in APIS if api.name == api_name)
+    split = [(path.partition("."), field) for path, field in fields]
+    return tuple(((first, second), field) for (first, _, second), field in split)
 
 
 def normalise(api: Api, fields: Mapping[str, int | None]) -> Usage | None:
@@ -278,18 +288,19 @@ _TEXT_KEYS = frozenset(
 
 
 def delivered_bytes(document: Any) -> int:
-    """UTF-8 bytes of generated text in one event of a stream."""
-    if isinstance(document, dict):
-        total = 0
-        for key, value in document.items():
-            if isinstance(value, str):
-                total += len(value.encode("utf-8", "replace")) if key in _TEXT_KEYS else 0
-            elif isinstance(value, (dict, list)):
-                total += delivered_bytes(value)
-        return total
-    if isinstance(document, list):
-        return sum(delivered_bytes(item) for item in document)
-    return 0
+    """UTF-8 bytes of generated text in one event of a stream, however deep."""
+    total, stack = 0, [document]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, list):
+            stack.extend(item)
+        elif isinstance(item, dict):
+            for key, value in item.items():
+                if isinstance(value, (dict, list)):
+                    stack.append(value)
+                elif key in _TEXT_KEYS and isinstance(value, str):
+                    total += len(value.encode("utf-8", "replace"))
+    return total
 
 
 def _text_size(document: Any) -> tuple[int, int]:
@@ -317,7 +328,7 @@ def _deployment(path: str) -> str:
 
 
 def _count(value: object) -> int | None:
-    """A usable count: a whole number from 0 to 10^12, not a bool, NaN or text."""
+    """A usable count: a whole number from 0 to 10^9, not a bool, NaN or text."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     if isinstance(value, float) and not value.is_integer():

@@ -8,8 +8,9 @@ from typing import Any
 
 from costmon.errors import LedgerBusy, LedgerUnusable
 from costmon.shim.clock import clock_of
-from costmon.shim.ledger import CREATE_WAIT_S, FileLock
+from costmon.shim.ledger import CREATE_WAIT_S
 from costmon.shim.ledger import open_ledger as connect
+from costmon.shim.locks import FileLock
 
 BUSY_WAIT_S = 2.0
 

@@ -17,7 +17,7 @@ from costmon.errors import ConfigError, LedgerBusy
 from costmon.monitor.compile.budgets import BudgetChanges, compile_budgets, extend_periods
 from costmon.monitor.compile.days import compile_days, move_days
 from costmon.monitor.compile.settings import put, setting
-from costmon.shim.ledger import jitter_s
+from costmon.shim.locks import jitter_s
 
 BUSY_WAIT_S = 5.0
 HORIZON_US = 365 * 86_400 * 1_000_000
@@ -97,6 +97,7 @@ def _compile_settings(db: sqlite3.Connection, config: Config) -> None:
         "strict": "1" if limits.strict else "0",
         "admit_wait": f"{limits.admit_wait:g}",
         "synchronous": limits.synchronous,
+        "desktop": "1" if config.notify.desktop else "0",
         "config_hash": config.content_hash,
         "config_error": "",
     }

@@ -9,10 +9,11 @@ from typing import Any
 
 from costmon.errors import SpendBlocked
 from costmon.shim import runtime, usage
+from costmon.shim.calls import Call, Open
 from costmon.shim.faults import guarded, report
 from costmon.shim.hooks.sdk import refuse
 from costmon.shim.observer import Observer
-from costmon.shim.recorder import Call, Open
+from costmon.shim.recorder import Recorder
 
 _HEADERS = ("x-request-id", "request-id", "apim-request-id", "content-type", "content-encoding")
 _stream_classes: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {}
@@ -21,8 +22,9 @@ _stream_classes: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {}
 class Exchange:
     """An admitted call while it is on the wire. Until `admit` it is only recognised."""
 
-    def __init__(self, module: ModuleType, api: usage.Api, call: Call) -> None:
+    def __init__(self, module: ModuleType, recorder: Recorder, api: usage.Api, call: Call) -> None:
         self._module = module
+        self._recorder = recorder
         self._api = api
         self._call = call
         self._observer: Observer | None = None
@@ -30,7 +32,7 @@ class Exchange:
     def admit(self) -> None:
         """Reserve; raises SpendBlocked, or inside an SDK the signal that becomes it."""
         try:
-            self._observe(runtime.recorder().admit(self._call))
+            self._observe(self._recorder.admit(self._call))
         except SpendBlocked as blocked:
             refuse(blocked)
         except Exception as error:
@@ -39,7 +41,7 @@ class Exchange:
     async def admit_async(self) -> None:
         """Like `admit`; settlements then never wait for a busy ledger on the event loop."""
         try:
-            self._observe(await runtime.recorder().admit_async(self._call))
+            self._observe(await self._recorder.admit_async(self._call))
             if self._observer is not None:
                 self._observer.wait_s = 0.0
         except SpendBlocked as blocked:
@@ -58,7 +60,7 @@ class Exchange:
             guarded("follow a response", self._tee if streamed else self._whole, response, self._observer)
 
     def _observe(self, held: Open | None) -> None:
-        self._observer = Observer(runtime.recorder(), held, self._api)
+        self._observer = Observer(self._recorder, held, self._api)
 
     def _whole(self, response: Any, observer: Observer) -> None:
         observer.responded(*_facts(response), response.content)
@@ -80,20 +82,22 @@ def begin(module: ModuleType, request: Any) -> Exchange | None:
     found = usage.recognise(api, url.path, _body(request)) if api is not None else None
     if api is None or found is None:
         return None
-    provider, free = usage.provider_of(api, url.host, url.port, runtime.recorder().provider_hosts())
+    recorder = runtime.recorder()
+    host, port = url.host, url.port
+    provider, free = usage.provider_of(api, host, port, recorder.provider_hosts())
     call = Call(
         api=api.name,
         family=api.family,
         provider=provider,
         model=found.model,
-        endpoint=url.host if url.port is None else f"{url.host}:{url.port}",
+        endpoint=host if port is None else f"{host}:{port}",
         input_tokens=usage.estimate_tokens(found.input_bytes, found.attachments),
         max_output=found.max_output,
         has_output=api.has_output,
         free=free,
-        anywhere=provider == api.family and url.host not in usage.KNOWN_HOSTS,
+        anywhere=provider == api.family and host not in usage.KNOWN_HOSTS,
     )
-    return Exchange(module, api, call)
+    return Exchange(module, recorder, api, call)
 
 
 def _body(request: Any) -> bytes | None:
@@ -173,4 +177,6 @@ def _async_tee(module: ModuleType) -> Callable[..., Any]:
 
 def _on_drop(stream: object, observer: Observer) -> None:
     """A stream that is dropped without being read or closed is settled by the next call or at exit."""
-    weakref.finalize(stream, runtime.abandoned.append, observer.closed)
+    runtime.streaming[id(observer)] = observer.closed
+    # Finalizers' own exit hook may run after ours, which settles what is still open by then.
+    weakref.finalize(stream, runtime.dropped, id(observer)).atexit = False

@@ -82,7 +82,11 @@ def _wrap_async(module: ModuleType, original: Callable[..., Any]) -> Callable[..
 def _begin(module: ModuleType, request: Any) -> Exchange | None:
     """The exchange of a metered call, or None for every other request and after a fault of ours."""
     try:
-        if request.method != "POST" or not request.url.path.rstrip("/").endswith(_TAILS) or not runtime.enabled():
+        if (
+            request.method != "POST"
+            or not request.url.path.rstrip("/").endswith(_TAILS)
+            or not runtime.enabled()
+        ):
             return None
         from costmon.shim.hooks.exchange import begin
 

@@ -30,7 +30,7 @@ def figures(snapshot: Snapshot, now: datetime) -> list[Figure]:
     refused = snapshot.refused_today
     found = [
         ("today", spend(today), "strong"),
-        ("last hour", spend(snapshot.hour), "strong"),
+        ("this hour", spend(snapshot.hour), "strong"),
         ("burn rate", f"{short_money(snapshot.burn_rate)}/h", "strong"),
         ("calls", count(today.calls), "strong"),
         ("in flight", count(snapshot.in_flight), "name" if snapshot.in_flight else "strong"),

@@ -1,0 +1,49 @@
+"""Advisory locks between processes, on files of their own: the ledger's files are SQLite's alone."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+if sys.platform != "win32":
+    import fcntl
+
+
+class FileLock:
+    """An advisory lock on a file beside the ledger (flock); where flock is missing it always succeeds."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+
+    def acquire(self, *, exclusive: bool, wait_s: float = 0.0) -> bool:
+        """True once the lock is ours, False if it is not within `wait_s`."""
+        if sys.platform == "win32":
+            return True
+        kind = (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB
+        deadline: float | None = None
+        while True:
+            try:
+                fcntl.flock(self._descriptor, kind)
+            except OSError:
+                deadline = time.monotonic() + wait_s if deadline is None else deadline
+                if time.monotonic() >= deadline:
+                    return False
+                time.sleep(jitter_s())
+            else:
+                return True
+
+    def release(self) -> None:
+        if sys.platform != "win32" and self._descriptor >= 0:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def jitter_s() -> float:
+    """1 to 20 ms, at random: SQLite's own back-off lets one writer starve the others."""
+    return (1 + os.urandom(1)[0] % 20) / 1000

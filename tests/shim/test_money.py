@@ -1,0 +1,88 @@
+"""Money: exact, rounded once, printed so that small sums stay visible."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from costmon.shim.money import NANO, PAR, Money, Rate, amount, convert, divide_half_even, format_money, to_nano
+
+
+@pytest.mark.parametrize(
+    ("text", "nano"),
+    [
+        ("0.0012", 1_200_000),
+        ("0.0000000005", 0),  # halves go to the even neighbour
+        ("0.0000000015", 2),
+        ("0.0000000025", 2),
+        ("0.00000000050000000000000001", 1),
+        ("-0.0000000015", -2),
+        ("0.1", 100_000_000),
+        ("9000000000", 9_000_000_000 * NANO),
+    ],
+)
+def test_an_amount_becomes_the_nearest_nano(text: str, nano: int) -> None:
+    """A price of a tenth of a cent per thousand tokens is not lost to rounding."""
+    assert to_nano(Decimal(text)) == nano
+
+
+@pytest.mark.parametrize("text", ["NaN", "sNaN", "Infinity", "-Infinity", "1e60"])
+def test_what_is_no_amount_is_refused(text: str) -> None:
+    """A price file with a NaN is an error, not a free model."""
+    with pytest.raises(ArithmeticError):
+        to_nano(Decimal(text))
+
+
+@given(st.integers(-(10**30), 10**30), st.integers(1, 10**12))
+def test_division_rounds_half_to_even(numerator: int, denominator: int) -> None:
+    """A thousand calls rounded one by one do not drift to one side."""
+    assert divide_half_even(numerator, denominator) == round(Fraction(numerator, denominator))
+
+
+@given(st.integers(-(10**18), 10**18))
+def test_an_amount_survives_being_printed(nano: int) -> None:
+    """The figure in `--json` is the figure in the ledger, digit for digit."""
+    text = amount(nano)
+    assert to_nano(Decimal(text)) == nano
+    assert "E" not in text.upper()
+    assert "." not in text or not text.endswith("0")
+
+
+@given(st.integers(0, 10**15), st.integers(1, 10**6), st.integers(1, 10**6))
+def test_conversion_loses_at_most_half_a_nano(nano: int, numerator: int, denominator: int) -> None:
+    """A won budget charged in dollars is off by no more than the last digit."""
+    converted = convert(nano, Rate(numerator, denominator))
+    assert abs(converted - Fraction(nano * numerator, denominator)) <= Fraction(1, 2)
+
+
+def test_par_changes_nothing() -> None:
+    """A dollar call costs a dollar budget exactly its price."""
+    assert convert(123_456_789, PAR) == 123_456_789
+
+
+@pytest.mark.parametrize(
+    ("nano", "currency", "text"),
+    [
+        (0, "USD", "$0.00"),
+        (1_200_000, "USD", "$0.0012"),
+        (12_340_000_000, "USD", "$12.34"),
+        (999_999_999, "USD", "$1.00"),
+        (1, "USD", "$0.00"),
+        (-3_500_000_000, "USD", "-$3.50"),
+        (15_000 * NANO, "KRW", "₩15,000"),
+        (1_234_567_890_000_000, "USD", "$1,234,567.89"),
+        (2_500_000_000, "CHF", "CHF 2.50"),
+    ],
+)
+def test_money_for_people(nano: int, currency: str, text: str) -> None:
+    """Small sums keep the digits that matter, large ones are grouped."""
+    assert format_money(nano, currency) == text
+
+
+def test_money_in_json() -> None:
+    """A script reads an exact decimal text and a currency, never a float."""
+    assert Money(1_200_000, "USD").to_json() == {"amount": "0.0012", "currency": "USD"}
