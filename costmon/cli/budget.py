@@ -227,7 +227,9 @@ def _sync_switch(store: Any) -> None:
     try:
         blocks.sync(store.db, policy.load(store.db), folder, store.now())
     except OSError as error:
-        raise CostmonError(f"{folder}: the switch cannot be brought up to date: {error.strerror or error}") from error
+        raise CostmonError(
+            f"{folder}: the switch cannot be brought up to date: {error.strerror or error}"
+        ) from error
 
 
 def _current() -> list[tuple[BudgetRow, PeriodRow, Standing]]:

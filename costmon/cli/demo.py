@@ -84,7 +84,7 @@ def _tell(stage: Stage, stop: _Stop, seconds: float | None, day: float) -> bool:
             telling.tell(engine.next_snapshot(min(_LOOK_S, max(0.0, deadline - time.monotonic()))), lines)
     finally:
         engine.close()
-        telling.close()
+        telling.close(stage.complaints())
     return bool(stop) or seconds is not None or telling.told
 
 

@@ -46,7 +46,7 @@ class Story:
             if scope not in self._blocks:
                 self._say(f"{stamp}  blocked    {clean(scope)}: {reason}")
         for scope in self._blocks:
-            if scope not in now:
+            if scope not in now and "all" not in now:
                 self._say(f"{stamp}  allowed    {clean(scope)}")
         self._blocks = now
 

@@ -28,7 +28,7 @@ _LEAVE_S = 1.5
 
 
 class Said(NamedTuple):
-    """One line of an app's own. `kind` is 'ok', 'failed', 'refused' or 'ended' (the process is gone)."""
+    """One line of an app's own. `kind` is 'ok', 'failed', 'refused', 'ended' (the process is gone) or 'log'."""
 
     app: str
     kind: str
@@ -83,6 +83,11 @@ class Stage:
             found.append(self._said.get())
         return found
 
+    def complaints(self) -> list[Said]:
+        """The last line of each app's log. The shim's own faults end there, so a good run leaves none."""
+        last = [(app, _last_line(os.path.join(self.home, f"{app}.log"))) for app in APPS]
+        return [Said(app, "log", line) for app, line in last if line]
+
     def _start(self, app: str, url: str) -> subprocess.Popen[bytes]:
         root = os.path.dirname(os.path.dirname(os.path.abspath(costmon.__file__)))
         search = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
@@ -112,7 +117,7 @@ class Stage:
                 except (ValueError, KeyError, TypeError):
                     continue
         if not self._ending:
-            self._said.put(Said(app, "ended", f"the process ended: {_last_line(log_path)}"))
+            self._said.put(Said(app, "ended", f"the process ended: {_last_line(log_path) or 'no word left'}"))
 
     def _end(self, apps: list[subprocess.Popen[bytes]]) -> None:
         """Closing an app's standard input ends it; one that does not go is killed. All are waited for."""
@@ -153,9 +158,10 @@ def _prepare(home: str) -> None:
 
 
 def _last_line(path: str) -> str:
+    """'' for a log that is empty or gone."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             lines = [line.strip() for line in file if line.strip()]
     except OSError:
-        return "no word left"
-    return lines[-1][:300] if lines else "no word left"
+        return ""
+    return lines[-1][:300] if lines else ""

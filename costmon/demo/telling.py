@@ -85,10 +85,10 @@ class Telling:
             self._app(line)
         self._popups()
 
-    def close(self) -> None:
+    def close(self, complaints: Iterable[Said] = ()) -> None:
         """Print what came last, and the closing summary."""
         try:
-            self._popups()
+            self.tell(None, complaints)
             calls, cost, refused = self._store.db.execute(_TOTALS).fetchone()
             spent = format_money(cost, "USD")
             self._say(
@@ -110,7 +110,7 @@ class Telling:
     def _app(self, line: Said) -> None:
         """A refusal and what follows it are news; the calls that just work are not."""
         text = f"{line.app}: {clean(line.text, 400)}"
-        if line.kind == "ended":
+        if line.kind in ("ended", "log"):
             self._line("app", text)
         elif line.kind == "refused":
             self._note_refused(line.app, text)
@@ -120,7 +120,7 @@ class Telling:
             self._line("app", f"{text} again")
         elif line.kind == "ok" and line.app == ESSENTIAL and self._refused and not self._went_on:
             self._went_on = True
-            self._line("app", f"{text} (essential apps go on until 100 %)")
+            self._line("app", f"{text}, while {', '.join(sorted(self._refused))} is refused")
 
     def _note_refused(self, app: str, text: str) -> None:
         if app not in self._refused:

@@ -101,7 +101,7 @@ class Recorder:
     def settle(self, held: Open, outcome: Outcome, *, wait_s: float = SETTLE_WAIT_S) -> None:
         """Settle an admitted attempt; what the ledger cannot take now is spooled and written by a later call or at exit."""
         if outcome.usage is not None and not outcome.estimated:
-            self._costing.learn(held.attempt, outcome.usage.get("output_tokens", 0))
+            guarded("learn", self._costing.learn, held.attempt, outcome.usage.get("output_tokens", 0))
         now = self.ledger.now()
         try:
             self._write_settlement(held, outcome, now, wait_s)
@@ -142,7 +142,7 @@ class Recorder:
         essential = essential if call.essential is None else call.essential
         labels = (clean(app) or "python", clean(route), clean(job), essential)
         if self._spool:
-            self.drain()
+            guarded("settle", self.drain)
         try:
             self.check_switch(clean(call.provider), clean(call.model), labels)
         except SpendBlocked as blocked:

@@ -183,6 +183,7 @@ class _Run:
     def _call(self) -> Call:
         spec = self._spec
         known = spec._per_call
+        later = spec._per_token is not None or spec._per_minute is not None or spec._cost is not None
         return Call(
             api="call",
             family=spec._provider,
@@ -191,7 +192,7 @@ class _Run:
             endpoint="",
             has_output=False,
             source="track",
-            cost=to_nano(known) if known is not None else None,
+            cost=to_nano(known) if known is not None and (known or not later) else None,
             currency=spec._currency,
             essential=spec._essential,
         )

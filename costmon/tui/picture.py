@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 from costmon.monitor.snapshot import Snapshot
 from costmon.tui.app import CostmonApp
+
+
+# Textual's picture names web fonts; ours must make no request when it is looked at.
+_FONTS = re.compile(r"@font-face\s*{[^}]*}\s*")
 
 
 class _Still:
@@ -34,7 +39,7 @@ def save_picture(
 ) -> None:
     """Write an SVG file of what a terminal of `size` (columns, rows) would show. Not inside an event loop."""
     with open(path, "w", encoding="utf-8") as file:
-        file.write(asyncio.run(_draw(snapshot, size, theme)))
+        file.write(_FONTS.sub("", asyncio.run(_draw(snapshot, size, theme))))
 
 
 async def _draw(snapshot: Snapshot, size: tuple[int, int], theme: str) -> str:

@@ -81,11 +81,12 @@ def test_it_ends_by_itself_and_sums_up(told: Told) -> None:
 
 
 def test_nothing_goes_wrong_on_the_way(told: Told) -> None:
-    """No traceback, no problem line, no app that ended early."""
+    """No traceback, no problem line, no app that ended early, no complaint of the shim in an app's log."""
     text = "\n".join(told.lines)
     assert "Traceback" not in text
     assert "  problem " not in text
     assert "the process ended" not in text
+    assert "costmon could not" not in text
 
 
 def test_nothing_is_left_behind(told: Told) -> None:

@@ -70,7 +70,16 @@ def _program() -> Path:
         if not program.exists():
             need("npm")
             folder.mkdir(parents=True, exist_ok=True)
-            command = ["npm", "i", "--ignore-scripts", "--no-fund", "--no-audit", "--prefix", str(folder), PACKAGE]
+            command = [
+                "npm",
+                "i",
+                "--ignore-scripts",
+                "--no-fund",
+                "--no-audit",
+                "--prefix",
+                str(folder),
+                PACKAGE,
+            ]
             subprocess.run(command, check=True, capture_output=True, timeout=170)
     return program
 

@@ -111,7 +111,13 @@ def _responses_events(model: str) -> list[bytes]:
     begun = {**done, "status": "in_progress", "output": [], "usage": None}
     steps: list[dict[str, Any]] = [{"type": "response.created", "response": begun}]
     steps += [
-        {"type": "response.output_text.delta", "delta": part, "item_id": "msg_1", "output_index": 0, "content_index": 0}
+        {
+            "type": "response.output_text.delta",
+            "delta": part,
+            "item_id": "msg_1",
+            "output_index": 0,
+            "content_index": 0,
+        }
         for part in TEXT
     ]
     steps.append({"type": "response.completed", "response": done})
@@ -139,7 +145,8 @@ def _message_events(model: str) -> list[bytes]:
         {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
     ]
     steps += [
-        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": part}} for part in TEXT
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": part}}
+        for part in TEXT
     ]
     stop = {"stop_reason": "end_turn", "stop_sequence": None}
     steps += [

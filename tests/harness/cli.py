@@ -26,7 +26,13 @@ def environ(home: str | Path, **more: str) -> dict[str, str]:
 def costmon(home: str | Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run `costmon ARGUMENTS`; it must succeed unless `check` is False. Its folder has costmon in it, installed or not."""
     done = subprocess.run(
-        [*COSTMON, *arguments], cwd=ROOT, env=environ(home), capture_output=True, text=True, timeout=60, check=False
+        [*COSTMON, *arguments],
+        cwd=ROOT,
+        env=environ(home),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert not check or done.returncode == 0, done.stderr
     return done

@@ -39,7 +39,9 @@ def responses(o, a):
 
 
 def embeddings(o, a):
-    return dumped(o.embeddings.create(model="text-embedding-3-small", input="embed me", encoding_format="float"))
+    return dumped(
+        o.embeddings.create(model="text-embedding-3-small", input="embed me", encoding_format="float")
+    )
 
 
 def messages(o, a):
@@ -55,7 +57,9 @@ async def responses_async(o, a):
 
 
 async def embeddings_async(o, a):
-    found = await o.embeddings.create(model="text-embedding-3-small", input="embed me", encoding_format="float")
+    found = await o.embeddings.create(
+        model="text-embedding-3-small", input="embed me", encoding_format="float"
+    )
     return dumped(found)
 
 
@@ -67,7 +71,9 @@ async def messages_async(o, a):
 
 
 def chat_stream(o, a):
-    return [dumped(e) for e in o.chat.completions.create(model="gpt-4o", messages=HI, max_tokens=500, stream=True)]
+    return [
+        dumped(e) for e in o.chat.completions.create(model="gpt-4o", messages=HI, max_tokens=500, stream=True)
+    ]
 
 
 def chat_stream_usage(o, a):

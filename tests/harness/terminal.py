@@ -64,7 +64,9 @@ def terminal(
     need("tmux")
     shown = Terminal(f"costmon-test-{os.getpid()}-{time.monotonic_ns()}")
     whole = {**env, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TERM": "tmux-256color", "COLORTERM": "truecolor"}
-    line = "exec " + shlex.join(["env", "-i", *(f"{name}={value}" for name, value in whole.items()), *command])
+    line = "exec " + shlex.join(
+        ["env", "-i", *(f"{name}={value}" for name, value in whole.items()), *command]
+    )
     size = ["-x", str(columns), "-y", str(lines)]
     subprocess.run(
         ["tmux", "-L", shown.socket, *_FORMAT, "new-session", "-d", "-s", "t", *size, "-c", folder, line],
@@ -75,4 +77,6 @@ def terminal(
     try:
         yield shown
     finally:
-        subprocess.run(["tmux", "-L", shown.socket, "kill-server"], capture_output=True, timeout=10, check=False)
+        subprocess.run(
+            ["tmux", "-L", shown.socket, "kill-server"], capture_output=True, timeout=10, check=False
+        )

@@ -47,12 +47,15 @@ def environment(name: str, *packages: str, python: str = sys.executable) -> str:
 
 def other_python() -> str:
     """A Python from 3.11 on of another minor version than ours; skips when there is none."""
-    ours = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    for candidate in _candidates():
-        version = version_of(candidate)
-        if version is not None and version != ours:
-            return candidate
-    return missing("a second Python (3.11 or newer, of another minor version)")
+    ours = version_of(sys.executable)
+    newer = (python for python in _pythons(range(11, 16)) if version_of(python) not in (None, ours))
+    return next(newer, None) or missing("a second Python (3.11 or newer, of another minor version)")
+
+
+def old_python() -> str:
+    """A Python 3 from before 3.11; skips when there is none."""
+    older = (python for python in _pythons(range(7, 11)) if version_of(python) is not None)
+    return next(older, None) or missing("a Python older than 3.11")
 
 
 def missing(what: str) -> str:
@@ -73,11 +76,11 @@ def version_of(python: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def _candidates() -> Iterator[str]:
-    minors = [f"python3.{minor}" for minor in range(11, 16)]
-    yield from filter(None, map(shutil.which, minors))
+def _pythons(minors: range) -> Iterator[str]:
+    names = [f"python3.{minor}" for minor in minors]
+    yield from filter(None, map(shutil.which, names))
     for folder in sorted((Path.home() / ".pyenv" / "versions").glob("3.*")):
-        yield from (str(folder / "bin" / name) for name in minors if (folder / "bin" / name).exists())
+        yield from (str(folder / "bin" / name) for name in names if (folder / "bin" / name).exists())
 
 
 def _run(command: list[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,18 +12,11 @@ from costmon.shim import context, runtime
 from tests.harness.mock_server import MockServer, mock_server
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A state home of the test's own; no label or switch of the developer's shell reaches it."""
-    for name in [name for name in os.environ if name.startswith("COSTMON_")]:
-        if not name.startswith("COSTMON_TEST"):
-            monkeypatch.delenv(name)
-    folder = tmp_path / "home"
-    monkeypatch.setenv("COSTMON_HOME", str(folder))
-    yield folder
-    recorder = runtime._recorders.pop(str(folder), None)
-    if recorder is not None:
-        recorder.ledger.close()
+@pytest.fixture
+def home(costmon_home: Path) -> Iterator[Path]:
+    """The state home of the test; a stream it left open is not settled after it."""
+    yield costmon_home
+    runtime.streaming.clear()
 
 
 @pytest.fixture

@@ -35,7 +35,9 @@ pytestmark = pytest.mark.usefixtures("watched")
 both = pytest.mark.parametrize("library", LIBRARIES, ids=NAMES)
 sync_and_async = pytest.mark.parametrize("call", [post, post_async], ids=["sync", "async"])
 HTML = Reply([b"<html><body>Bad gateway</body></html>"], 502, "text/html")
-LIMITED = json_reply({"error": {"message": "slow down", "type": "rate_limit"}}, 429, headers={"retry-after-ms": "10"})
+LIMITED = json_reply(
+    {"error": {"message": "slow down", "type": "rate_limit"}}, 429, headers={"retry-after-ms": "10"}
+)
 
 
 def without(monkeypatch: pytest.MonkeyPatch, call: Callable[[], Any]) -> tuple[str, Any]:
@@ -46,12 +48,17 @@ def without(monkeypatch: pytest.MonkeyPatch, call: Callable[[], Any]) -> tuple[s
 
 
 def facts(home: Path) -> list[tuple[Any, ...]]:
-    return [(event["outcome"], event["status_code"], event["cost"], event["cost_status"]) for event in events(home)]
+    return [
+        (event["outcome"], event["status_code"], event["cost"], event["cost_status"])
+        for event in events(home)
+    ]
 
 
 @both
 @sync_and_async
-def test_a_refused_connection_costs_nothing(library: ModuleType, call: Callable[..., Any], home: Path) -> None:
+def test_a_refused_connection_costs_nothing(
+    library: ModuleType, call: Callable[..., Any], home: Path
+) -> None:
     """Nothing was sent, so nothing is charged and nothing stays reserved."""
     with pytest.raises(library.ConnectError):
         call(library, f"http://127.0.0.1:{free_port()}")
@@ -122,7 +129,13 @@ def test_each_retry_of_an_sdk_is_an_event(server: MockServer, home: Path) -> Non
         server.plan(LIMITED, LIMITED)
         assert len(list(client.chat.completions.create(**STREAM))) == 7
     with anthropic.Anthropic(base_url=server.base, api_key="k") as other:
-        server.plan(json_reply({"type": "error", "error": {"type": "overloaded_error"}}, 529, headers={"retry-after-ms": "10"}))
+        server.plan(
+            json_reply(
+                {"type": "error", "error": {"type": "overloaded_error"}},
+                529,
+                headers={"retry-after-ms": "10"},
+            )
+        )
         other.messages.create(model="claude-haiku-4-5", max_tokens=500, messages=CHAT["messages"])
     free = ("error", 429, 0, "priced")
     paid = ("ok", 200, COST, "priced")
@@ -168,7 +181,9 @@ def test_a_malformed_answer_is_the_apps_own_and_its_cost_unknown(
             assert seen == without(monkeypatch, lambda: call(library, server.base))
             wanted += 1
     assert facts(home) == [("ok", 200, None, "unknown")] * wanted
-    (totals,) = rows(home, "select sum(cost) as cost, sum(unpriced) as unpriced, sum(calls) as calls from rollup_day")
+    (totals,) = rows(
+        home, "select sum(cost) as cost, sum(unpriced) as unpriced, sum(calls) as calls from rollup_day"
+    )
     assert totals == {"cost": 0, "unpriced": wanted, "calls": wanted}
     used = "select sum(spent) as spent, sum(assumed) as assumed, sum(reserved) as reserved, sum(unpriced) as unpriced"
     (period,) = rows(home, used + " from budget_period")
@@ -198,7 +213,12 @@ def test_an_sdk_sees_a_malformed_answer_as_if_unwatched(
 BAD_STREAMS = {
     "html": Reply([b"<html>", b"</html>"], content_type="text/event-stream", chunked=True),
     "broken-json": sse([b'data: {"id": "x", "usage": {"prompt_tok\n\n', b"data: [DONE]\n\n"]),
-    "nan": sse([b'data: {"id": "x", "choices": [], "usage": {"prompt_tokens": NaN, "completion_tokens": 1}}\n\n', b"data: [DONE]\n\n"]),
+    "nan": sse(
+        [
+            b'data: {"id": "x", "choices": [], "usage": {"prompt_tokens": NaN, "completion_tokens": 1}}\n\n',
+            b"data: [DONE]\n\n",
+        ]
+    ),
     "endless-line": sse([b"data: " + b"a" * 1_000_000] * 6),
     "empty": sse([]),
 }
@@ -225,7 +245,12 @@ def test_a_corrupt_compressed_stream_fails_as_it_would(
     library: ModuleType, server: MockServer, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The app's own decoder complains, in the app's own words."""
-    reply = Reply([b"no gzip at all", b"!"], content_type="text/event-stream", headers={"Content-Encoding": "gzip"}, chunked=True)
+    reply = Reply(
+        [b"no gzip at all", b"!"],
+        content_type="text/event-stream",
+        headers={"Content-Encoding": "gzip"},
+        chunked=True,
+    )
     for call in (stream, stream_async):
         server.plan(reply, reply)
         seen = result_of(lambda: call(library, server.base))

@@ -33,7 +33,10 @@ def cent(received: Received) -> Reply:
     """An answer that costs one cent, after a moment, so that calls overlap."""
     usage = {"prompt_tokens": 400, "completion_tokens": 900, "total_tokens": 1300}
     choice = {"index": 0, "message": {"role": "assistant", "content": "x"}, "finish_reason": "stop"}
-    return json_reply({"object": "chat.completion", "created": 1, "model": "gpt-4o", "choices": [choice], "usage": usage}, delay_s=0.15)
+    return json_reply(
+        {"object": "chat.completion", "created": 1, "model": "gpt-4o", "choices": [choice], "usage": usage},
+        delay_s=0.15,
+    )
 
 
 def attempt(call: Callable[[], Any]) -> bool:
@@ -204,7 +207,9 @@ CALLS = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_refusal_is_spend_blocked_at_once_and_nothing_leaves(name: str, server: MockServer, home: Path) -> None:
+def test_a_refusal_is_spend_blocked_at_once_and_nothing_leaves(
+    name: str, server: MockServer, home: Path
+) -> None:
     """With the SDK's default retries too: one exception, no waiting, not even a connection; allowed again, it works."""
     CALLS[name](server.base)
     calls, connections = len(server.received), server.connections
@@ -283,7 +288,9 @@ def test_one_scope_refuses_only_its_own(server: MockServer, home: Path) -> None:
     assert len(server.received) == 2
 
 
-def test_switched_off_refuses_nothing(server: MockServer, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_switched_off_refuses_nothing(
+    server: MockServer, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With COSTMON_ENABLED=0 neither switch nor budget exists."""
     costmon(home, "kill")
     monkeypatch.setenv("COSTMON_ENABLED", "0")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,13 +58,13 @@ def run(base: str, home: Path, **env: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def foreign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+def foreign(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Against aimock: the app watched."""
     folder = tmp_path_factory.mktemp("aimock")
     with aimock(folder) as server:
         seen = run(server.base, folder / "home", APP_INSTRUMENT="1")
         received = [(entry["path"], entry["body"]["model"]) for entry in server.journal()]
-    yield Run(seen, received, events(folder / "home"), folder / "home")
+    return Run(seen, received, events(folder / "home"), folder / "home")
 
 
 def cost(model: str, tokens_in: int, tokens_out: int, cached: int = 0) -> int:
@@ -134,7 +133,9 @@ def test_ids_of_the_answers_are_kept(foreign: Run) -> None:
 def test_the_app_sees_what_it_would_see_without_costmon(tmp_path: Path) -> None:
     """Watched, switched off and not there at all: the same bytes and objects from every call."""
     found = []
-    for number, env in enumerate(({"APP_INSTRUMENT": "1"}, {"APP_INSTRUMENT": "1", "COSTMON_ENABLED": "0"}, {})):
+    for number, env in enumerate(
+        ({"APP_INSTRUMENT": "1"}, {"APP_INSTRUMENT": "1", "COSTMON_ENABLED": "0"}, {})
+    ):
         answers.restart()
         with mock_server() as server:
             found.append(run(server.base, tmp_path / str(number), **env))

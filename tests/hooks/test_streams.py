@@ -56,7 +56,9 @@ def test_a_stream_broken_off(library: ModuleType, server: MockServer, home: Path
 
 
 @both
-def test_a_stream_left_after_its_usage(library: ModuleType, server: MockServer, home: Path, budget: Any) -> None:
+def test_a_stream_left_after_its_usage(
+    library: ModuleType, server: MockServer, home: Path, budget: Any
+) -> None:
     """An app that stops reading at the chunk with the totals has a whole answer, not a dropped one."""
 
     def take(chunks: Iterator[bytes]) -> None:
@@ -92,7 +94,9 @@ def test_a_stream_closed_many_times(library: ModuleType, server: MockServer, hom
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @both
-def test_a_stream_dropped_on_the_floor(library: ModuleType, server: MockServer, home: Path, budget: Any) -> None:
+def test_a_stream_dropped_on_the_floor(
+    library: ModuleType, server: MockServer, home: Path, budget: Any
+) -> None:
     """A response nobody closes is settled when it is collected, at the latest by the next call."""
     client = library.Client(trust_env=False)
     request = client.build_request("POST", server.base + "/v1/chat/completions", json=STREAM)
@@ -109,7 +113,9 @@ def test_a_stream_dropped_on_the_floor(library: ModuleType, server: MockServer, 
 
 
 @both
-def test_a_connection_cut_in_the_middle(library: ModuleType, server: MockServer, home: Path, budget: Any) -> None:
+def test_a_connection_cut_in_the_middle(
+    library: ModuleType, server: MockServer, home: Path, budget: Any
+) -> None:
     """The app gets its client's own error; the stream costs at least its reservation."""
     parts = answers.events("", STREAM)[:3]
     server.plan(Reply(parts, content_type="text/event-stream", chunked=True, cut=True))
@@ -122,7 +128,9 @@ def test_a_connection_cut_in_the_middle(library: ModuleType, server: MockServer,
 
 
 @both
-def test_an_error_of_the_app_inside_a_stream(library: ModuleType, server: MockServer, home: Path, budget: Any) -> None:
+def test_an_error_of_the_app_inside_a_stream(
+    library: ModuleType, server: MockServer, home: Path, budget: Any
+) -> None:
     """An exception in the app's own loop passes through, and the stream is settled."""
 
     def take(chunks: Iterator[bytes]) -> None:
@@ -136,7 +144,9 @@ def test_an_error_of_the_app_inside_a_stream(library: ModuleType, server: MockSe
 
 def test_an_error_event_of_the_provider(server: MockServer, home: Path, budget: Any) -> None:
     """A stream in which the provider reports that it failed is an error, charged as reserved."""
-    error = b'event: error\ndata: {"type": "error", "error": {"type": "overloaded_error", "message": "x"}}\n\n'
+    error = (
+        b'event: error\ndata: {"type": "error", "error": {"type": "overloaded_error", "message": "x"}}\n\n'
+    )
     server.plan(sse([*answers.events("/messages", {"model": "claude-haiku-4-5"})[:3], error]))
     with anthropic.Anthropic(base_url=server.base, api_key="k", max_retries=0) as client:
         found = client.messages.create(
@@ -164,7 +174,9 @@ def test_a_message_stream_that_ends_too_soon(server: MockServer, home: Path, bud
 
 @both
 @pytest.mark.parametrize("after", [0.0, 0.001, 0.02, 0.1, 0.16, 0.3])
-def test_a_cancelled_task(after: float, library: ModuleType, server: MockServer, home: Path, budget: Any) -> None:
+def test_a_cancelled_task(
+    after: float, library: ModuleType, server: MockServer, home: Path, budget: Any
+) -> None:
     """A task cancelled before, during or after the answer began is settled once, and the cancellation goes through."""
     usual = sse(answers.events("", STREAM), delay_s=0.05, pause_s=0.05)
     server.plan(usual, usual)
@@ -242,7 +254,8 @@ LEAVINGS = {
     "async-kept": "asyncio.run(begin_async(2))",
     "async-unread": "asyncio.run(begin_async())",
     "async-cancelled": (
-        "async def main():\n    task = asyncio.create_task(begin_async(9))\n    await asyncio.sleep(0.5)\nasyncio.run(main())"
+        "async def main():\n    task = asyncio.create_task(begin_async(9))\n"
+        "    await asyncio.sleep(0.5)\nasyncio.run(main())"
     ),
     "many": "[begin(n % 3) for n in range(5)]",
 }
@@ -252,9 +265,18 @@ LEAVINGS = {
 def test_nothing_stays_reserved_when_the_app_ends(name: str, home: Path) -> None:
     """An app that ends in the middle of streams leaves each of them settled, once."""
     library = NAMES[len(name) % 2]
-    with mock_server(lambda received: sse(answers.events(received.path, received.body), pause_s=0.1)) as server:
+    with mock_server(
+        lambda received: sse(answers.events(received.path, received.body), pause_s=0.1)
+    ) as server:
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", APP.format(library=library, body=LEAVINGS[name]), server.base],
+            [
+                sys.executable,
+                "-W",
+                "ignore",
+                "-c",
+                APP.format(library=library, body=LEAVINGS[name]),
+                server.base,
+            ],
             env=environ(home, PYTHONPATH=ROOT),
             capture_output=True,
             text=True,
@@ -286,7 +308,9 @@ list(chunks); response.close()
 @pytest.mark.parametrize("library", NAMES)
 def test_a_forked_child_does_not_settle_its_parents_stream(library: str, home: Path) -> None:
     """A child that ends while its parent reads a stream leaves the settlement to the parent."""
-    with mock_server(lambda received: sse(answers.events(received.path, received.body), pause_s=0.1)) as server:
+    with mock_server(
+        lambda received: sse(answers.events(received.path, received.body), pause_s=0.1)
+    ) as server:
         command = [sys.executable, "-W", "ignore", "-c", APP.format(library=library, body=FORK), server.base]
         subprocess.run(command, env=environ(home, PYTHONPATH=ROOT), check=True, timeout=30)
     (event,) = events(home)

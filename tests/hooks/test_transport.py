@@ -78,7 +78,14 @@ def test_raw_bytes_are_untouched(library: ModuleType, server: MockServer, home: 
     """An app that reads the raw, still compressed bytes gets exactly those."""
     whole = b"".join(answers.events("/chat/completions", STREAM))
     packed = encoded("gzip", whole)
-    server.plan(Reply(pieces(packed, 50), headers={"Content-Encoding": "gzip"}, chunked=True, content_type="text/event-stream"))
+    server.plan(
+        Reply(
+            pieces(packed, 50),
+            headers={"Content-Encoding": "gzip"},
+            chunked=True,
+            content_type="text/event-stream",
+        )
+    )
     with (
         library.Client(trust_env=False) as client,
         client.stream("POST", server.base + "/v1/chat/completions", json=STREAM) as response,
@@ -92,7 +99,12 @@ def test_an_unknown_coding_is_recorded_with_unknown_cost(
     library: ModuleType, server: MockServer, home: Path
 ) -> None:
     """A stream costmon cannot decode reaches the app as it is; its cost is not made up, and not 0."""
-    reply = Reply([b"\x01\x02\x03"], content_type="text/event-stream", headers={"Content-Encoding": "x-own"}, chunked=True)
+    reply = Reply(
+        [b"\x01\x02\x03"],
+        content_type="text/event-stream",
+        headers={"Content-Encoding": "x-own"},
+        chunked=True,
+    )
     server.plan(reply)
     with (
         library.Client(trust_env=False) as client,

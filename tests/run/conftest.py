@@ -18,8 +18,8 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    return tmp_path / "home"
+def home(costmon_home: Path) -> Path:
+    return costmon_home
 
 
 @pytest.fixture
@@ -58,9 +58,7 @@ def start(home: Path) -> Iterator[Start]:
     """Start `costmon run [OPTIONS] -- COMMAND` from a shell whose folder has costmon in it."""
     running: list[subprocess.Popen[str]] = []
 
-    def begin(
-        *command: str, options: tuple[str, ...] = ("--no-watch",), **env: str
-    ) -> subprocess.Popen[str]:
+    def begin(*command: str, options: tuple[str, ...] = ("--no-watch",), **env: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [*COSTMON, "run", *options, "--", *command],
             cwd=ROOT,
@@ -113,5 +111,3 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> float:
         assert time.monotonic() - began < seconds, f"waited {seconds:g} s"
         time.sleep(0.02)
     return time.monotonic() - began
-
-

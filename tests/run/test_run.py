@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import pytest
 from tests.harness.cli import COSTMON, costmon, environ
 from tests.harness.events import events
 from tests.harness.mock_server import MockServer
+from tests.harness.venvs import ROOT, old_python
 from tests.run.conftest import Start, followers, wait_until
 
 Write = Callable[[str], str]
@@ -79,13 +81,21 @@ def test_nothing_of_costmons_own_environment_is_importable(
     assert saw["path"][:2] == [os.path.dirname(script), "/nowhere"]
     # Children of the app are watched as well: they inherit the variable as it was given, after our folder.
     assert saw["pythonpath"].split(os.pathsep)[1:] == ["/nowhere"]
-    assert os.listdir(saw["pythonpath"].split(os.pathsep)[0]) in (["sitecustomize.py"], ["sitecustomize.py", "__pycache__"], ["__pycache__", "sitecustomize.py"])
+    assert os.listdir(saw["pythonpath"].split(os.pathsep)[0]) in (
+        ["sitecustomize.py"],
+        ["sitecustomize.py", "__pycache__"],
+        ["__pycache__", "sitecustomize.py"],
+    )
 
 
-def test_children_of_the_app_are_watched(app: Write, run: Run, server: MockServer, foreign: str, home: Path) -> None:
+def test_children_of_the_app_are_watched(
+    app: Write, run: Run, server: MockServer, foreign: str, home: Path
+) -> None:
     """A Python process the app starts is on record too, under its own name."""
     child = app(CALL + "call()", "helper.py")
-    parent = app(f"import subprocess, sys\nsubprocess.run([sys.executable, {child!r}, sys.argv[1]], check=True)")
+    parent = app(
+        f"import subprocess, sys\nsubprocess.run([sys.executable, {child!r}, sys.argv[1]], check=True)"
+    )
     assert run(foreign, parent, server.base).returncode == 0
     assert [(event["app"], event["cost"]) for event in events(home)] == [("helper", COST)]
 
@@ -100,7 +110,10 @@ def test_a_sitecustomize_of_the_app_still_runs_once(
     code = f"import sys\nMARK = 7\nif sys.executable == {foreign!r}: print('custom', __name__, __file__)\n"
     (folder / "sitecustomize.py").write_text(code)
     (folder / "extra.py").write_text("VALUE = 1\n")
-    script = app(CALL + "import sitecustomize, extra\nprint(sitecustomize.MARK, extra.VALUE, sitecustomize.__file__)\ncall()")
+    script = app(
+        CALL
+        + "import sitecustomize, extra\nprint(sitecustomize.MARK, extra.VALUE, sitecustomize.__file__)\ncall()"
+    )
     done = run(foreign, script, server.base, PYTHONPATH=str(folder))
     theirs = str(folder / "sitecustomize.py")
     assert done.stdout.splitlines() == [f"custom sitecustomize {theirs}", f"7 1 {theirs}"]
@@ -108,7 +121,9 @@ def test_a_sitecustomize_of_the_app_still_runs_once(
     assert [event["cost"] for event in events(home)] == [COST]
 
 
-def test_a_sitecustomize_that_fails_fails_as_before(app: Write, run: Run, foreign: str, tmp_path: Path) -> None:
+def test_a_sitecustomize_that_fails_fails_as_before(
+    app: Write, run: Run, foreign: str, tmp_path: Path
+) -> None:
     """An error in the app's own sitecustomize looks as it does without costmon, and the app runs."""
     folder = tmp_path / "site"
     folder.mkdir()
@@ -172,7 +187,9 @@ def test_arguments_reach_the_app_untouched(app: Write, run: Run, foreign: str) -
     assert run(foreign, script, *arguments).stdout == f"{arguments}\n"
 
 
-def test_labels_of_the_command_line(app: Write, run: Run, server: MockServer, foreign: str, home: Path) -> None:
+def test_labels_of_the_command_line(
+    app: Write, run: Run, server: MockServer, foreign: str, home: Path
+) -> None:
     """--app, --route, --job and --essential name whose calls they are."""
     labels = ("--no-watch", "--app", "trader", "--route", "/buy", "--job", "hourly", "--essential")
     run(foreign, app(CALL + "call()"), server.base, options=labels)
@@ -183,7 +200,9 @@ def test_labels_of_the_command_line(app: Write, run: Run, server: MockServer, fo
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_reaches_the_app(number: signal.Signals, app: Write, start: Start, foreign: str) -> None:
     """The process the shell knows is the app itself: a signal ends it as it would without costmon."""
-    script = app(f"import signal, time\nsignal.signal({int(number)}, signal.SIG_DFL)\nprint('ready', flush=True)\ntime.sleep(60)")
+    script = app(
+        f"import signal, time\nsignal.signal({int(number)}, signal.SIG_DFL)\nprint('ready', flush=True)\ntime.sleep(60)"
+    )
     process = start(foreign, script)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -200,7 +219,11 @@ def test_the_app_has_no_child_it_did_not_start(app: Write, run: Run, foreign: st
 def test_a_missing_command_is_one_sentence(run: Run) -> None:
     """A command that does not exist is named; exit code 2."""
     done = run("no-such-command")
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", "costmon: no-such-command: no such command\n")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        2,
+        "",
+        "costmon: no-such-command: no such command\n",
+    )
 
 
 # --- off, or kept out ---
@@ -224,9 +247,7 @@ def test_an_isolated_python_is_pointed_out(option: str, app: Write, run: Run, fo
 
 def test_an_old_python_is_pointed_out(app: Write, run: Run) -> None:
     """An app on a Python too old for the shim runs, unwatched, and says so once."""
-    old = next((str(p) for p in sorted(Path.home().glob(".pyenv/versions/3.[89]*/bin/python3"))), None)
-    if old is None:
-        pytest.skip("needs a Python 3.8 or 3.9")
+    old = old_python()
     done = run(old, app("print('ran')"))
     assert (done.returncode, done.stdout) == (0, "ran\n")
     assert done.stderr == "costmon: this app runs on a Python older than 3.11 and is not watched\n"
@@ -272,10 +293,6 @@ def test_one_engine_warns_while_apps_run_and_then_ends(
 
 def test_an_engine_that_runs_is_enough(app: Write, run: Run, start: Start, foreign: str, home: Path) -> None:
     """Where `costmon watch` runs already, `costmon run` starts nothing."""
-    import subprocess
-
-    from tests.harness.venvs import ROOT
-
     watch = subprocess.Popen([*COSTMON, "watch", "-q"], cwd=ROOT, env=environ(home))
     try:
         wait_until(lambda: (home / "engine.json").exists())
@@ -286,7 +303,9 @@ def test_an_engine_that_runs_is_enough(app: Write, run: Run, start: Start, forei
         assert watch.wait(10) == 0
 
 
-def test_a_refused_app_stops_and_goes_on(app: Write, start: Start, server: MockServer, foreign: str, home: Path) -> None:
+def test_a_refused_app_stops_and_goes_on(
+    app: Write, start: Start, server: MockServer, foreign: str, home: Path
+) -> None:
     """An app that never heard of costmon is refused while `kill` holds, and goes on after `allow`."""
     script = app(
         CALL

@@ -69,7 +69,9 @@ class Spender:
 
 
 @pytest.fixture
-def spenders(home: Path, tmp_path: Path, app: Write, start: Start, foreign: str, server: MockServer) -> Iterator[list[Spender]]:
+def spenders(
+    home: Path, tmp_path: Path, app: Write, start: Start, foreign: str, server: MockServer
+) -> Iterator[list[Spender]]:
     """A shell loop of each kind, a Python app and a Node script, all calling."""
     need("node", "sh")
     found = {name: Spender(name, tmp_path / f"{name}.log") for name in ("check", "test", "node", "python")}
@@ -118,7 +120,9 @@ def test_one_key_stops_everything_and_lets_it_go_on(
         go_on(spenders)
 
 
-def test_a_call_is_on_the_screen_within_a_second(screen: Terminal, server: MockServer, app: Write, start: Start, foreign: str) -> None:
+def test_a_call_is_on_the_screen_within_a_second(
+    screen: Terminal, server: MockServer, app: Write, start: Start, foreign: str
+) -> None:
     """From the moment the app has its answer until the model's name and cost stand in a real terminal."""
     script = app(
         """

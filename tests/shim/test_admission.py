@@ -246,7 +246,7 @@ def test_a_call_that_was_not_billed_gives_its_money_back(costmon_home: Path, rec
 def test_a_tracked_call_without_a_price_beforehand_counts_too(costmon_home: Path, recorder: Recorder, how: str) -> None:
     """A budget binds an API whose price is only known afterwards; a free one it does not."""
     number = kit.add_budget(costmon_home, 1000, at_95="warn")
-    call = kit.priced(0, cost=0 if how == "free" else None)
+    call = kit.priced(0 if how == "free" else None)
     for _ in range(2):
         held = recorder.admit(call)
         assert held is not None

@@ -100,8 +100,8 @@ def set_setting(home: Path | str, key: str, value: str) -> None:
         db.close()
 
 
-def priced(cost: int, **more: Any) -> Call:
-    """A call that reserves exactly `cost` nano USD."""
+def priced(cost: int | None, **more: Any) -> Call:
+    """A call that reserves exactly `cost` nano USD; None = its price comes afterwards."""
     fields: dict[str, Any] = {
         "api": "call", "family": "p", "provider": "p", "model": "m", "endpoint": "", "has_output": False,
         "source": "track", "cost": cost,

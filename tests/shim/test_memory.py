@@ -1,0 +1,255 @@
+"""Without the ledger: the app goes on, within what was last known to be left."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from costmon.errors import SpendBlocked
+from costmon.shim import context
+from costmon.shim.money import NANO
+from costmon.shim.recorder import Outcome, Recorder
+from tests.shim.battery import kit
+
+LABELS = ("a", "", "", False)
+
+
+@pytest.fixture
+def recorder(costmon_home: Path) -> Iterator[Recorder]:
+    made = Recorder(str(costmon_home))
+    yield made
+    made.ledger.close()
+
+
+class Outage:
+    """The ledger's write lock held by somebody else."""
+
+    def __init__(self, home: Path) -> None:
+        self._db = kit.connect(home)
+
+    def __enter__(self) -> None:
+        self._db.execute("begin immediate")
+
+    def __exit__(self, *_: object) -> None:
+        self._db.execute("rollback")
+        self._db.close()
+
+
+def spend_quickly(recorder: Recorder, cost: int, **more: object) -> None:
+    held = recorder.admit(kit.priced(cost, **more))
+    assert held is not None
+    recorder.settle(held, Outcome("ok", cost=cost), wait_s=0.0)
+
+
+def test_a_process_that_knew_the_budget_spends_what_was_left(costmon_home: Path, recorder: Recorder) -> None:
+    """During an outage exactly the known remainder may go out, and all of it is booked afterwards."""
+    number = kit.add_budget(costmon_home, 1000, mode="strict", at_95="warn")
+    kit.spend(recorder, 400)
+    with Outage(costmon_home):
+        for _ in range(3):
+            spend_quickly(recorder, 200)
+        with pytest.raises(SpendBlocked) as caught:
+            recorder.admit(kit.priced(1))
+    assert caught.value.rule == "ledger"
+    assert "costmon doctor" in caught.value.reason
+    assert recorder.drain(2) == 0
+    assert kit.period(costmon_home, number) == {"spent": 1000, "assumed": 0, "reserved": 0, "calls": 4, "unpriced": 0}
+    kit.assert_sums_agree(costmon_home)
+
+
+def test_the_default_mode_allows_one_call_too_big_in_an_outage_too(costmon_home: Path, recorder: Recorder) -> None:
+    """The rule of the last call is the same with and without the ledger."""
+    kit.add_budget(costmon_home, 1000, at_95="warn")
+    kit.spend(recorder, 400)
+    with Outage(costmon_home):
+        spend_quickly(recorder, 5000)
+        with pytest.raises(SpendBlocked):
+            recorder.admit(kit.priced(1))
+
+
+def test_ninety_five_per_cent_holds_in_an_outage(costmon_home: Path, recorder: Recorder) -> None:
+    """An app that is not essential is refused from 95 % though the ledger is busy; an essential one goes on."""
+    kit.add_budget(costmon_home, 1000)
+    kit.spend(recorder, 940)
+    with Outage(costmon_home):
+        spend_quickly(recorder, 20)
+        with pytest.raises(SpendBlocked):
+            recorder.admit(kit.priced(1))
+        with context.context(essential=True):
+            spend_quickly(recorder, 40)
+            with pytest.raises(SpendBlocked):
+                recorder.admit(kit.priced(1))
+
+
+def test_a_settlement_that_must_wait_is_not_spent_twice_over(costmon_home: Path, recorder: Recorder) -> None:
+    """A call admitted by the ledger and settled in the outage takes its money from the remainder too."""
+    number = kit.add_budget(costmon_home, 1000, mode="strict", at_95="warn")
+    held = recorder.admit(kit.priced(600))
+    assert held is not None
+    with Outage(costmon_home):
+        recorder.settle(held, Outcome("ok", cost=600), wait_s=0.0)
+        spend_quickly(recorder, 400)
+        with pytest.raises(SpendBlocked):
+            recorder.admit(kit.priced(1))
+    recorder.drain(2)
+    assert kit.period(costmon_home, number)["spent"] == 1000
+
+
+@pytest.mark.parametrize(("limit", "allowed"), [(50 * NANO, NANO // 2), (1000 * NANO, NANO)])
+def test_with_nothing_known_one_per_cent_or_a_dollar(costmon_home: Path, limit: int, allowed: int) -> None:
+    """A process that starts in the outage but knows the config may spend min(1 %, $1), then it is refused."""
+    number = kit.add_budget(costmon_home, limit)
+    recorder = Recorder(str(costmon_home))
+    recorder.provider_hosts()  # the config was read, no budget's standing was
+    with Outage(costmon_home):
+        for _ in range(2):
+            spend_quickly(recorder, allowed // 2)
+        with pytest.raises(SpendBlocked, match="allowance"):
+            recorder.admit(kit.priced(1))
+    assert recorder.drain(2) == 0
+    assert kit.period(costmon_home, number)["spent"] == allowed // 2 * 2
+    kit.assert_sums_agree(costmon_home)
+    recorder.ledger.close()
+
+
+def test_without_any_ledger_a_dollar_goes_out(costmon_home: Path) -> None:
+    """Where no ledger can be made at all an app may spend a dollar, then it is refused in clear words."""
+    costmon_home.write_text("in the way")
+    recorder = Recorder(str(costmon_home))
+    for _ in range(4):
+        spend_quickly(recorder, NANO // 4)
+    with pytest.raises(SpendBlocked, match="allowance"):
+        recorder.admit(kit.priced(1))
+
+
+def test_what_was_let_through_blindly_is_charged_afterwards(costmon_home: Path) -> None:
+    """Calls made before the process ever saw a budget count against it once the ledger is back."""
+    number = kit.add_budget(costmon_home, 100 * NANO)
+    recorder = Recorder(str(costmon_home))
+    with Outage(costmon_home):
+        spend_quickly(recorder, NANO // 2, provider="q")
+    kit.spend(recorder, 5)
+    assert kit.period(costmon_home, number)["spent"] == NANO // 2 + 5
+    kit.assert_sums_agree(costmon_home)
+    recorder.ledger.close()
+
+
+def test_strict_means_refused(costmon_home: Path, recorder: Recorder) -> None:
+    """With strict = true nothing goes out while the ledger cannot answer."""
+    kit.set_setting(costmon_home, "strict", "true")
+    kit.spend(recorder, 1)
+    with Outage(costmon_home), pytest.raises(SpendBlocked, match="strict"):
+        recorder.admit(kit.priced(1))
+
+
+def test_a_free_call_goes_on(costmon_home: Path, recorder: Recorder) -> None:
+    """A local model is not refused because the ledger is busy and the money gone."""
+    kit.add_budget(costmon_home, 1000, at_95="warn")
+    kit.spend(recorder, 999)
+    with Outage(costmon_home):
+        for _ in range(3):
+            assert recorder.admit(kit.llm(free=True)) is not None
+
+
+def test_the_switch_holds_without_the_ledger(costmon_home: Path, recorder: Recorder) -> None:
+    """`costmon kill` stops the app while the ledger is locked."""
+    kit.spend(recorder, 1)
+    (costmon_home / "switch").mkdir(exist_ok=True)
+    (costmon_home / "switch" / "all").touch()
+    with Outage(costmon_home), pytest.raises(SpendBlocked) as caught:
+        recorder.admit(kit.priced(1))
+    assert caught.value.rule == "switch"
+
+
+def test_a_known_budget_of_yesterday_is_not_todays(costmon_home: Path) -> None:
+    """An outage over midnight falls back to the small allowance, not to yesterday's remainder."""
+    midnight = kit.now_us() // kit.DAY_US * kit.DAY_US + kit.DAY_US
+    kit.add_budget(costmon_home, 10 * NANO)
+    recorder = Recorder(str(costmon_home))
+    now = [midnight - 1]
+    recorder.ledger.now = lambda: now[0]
+    kit.spend(recorder, 1)
+    now[0] = midnight
+    with Outage(costmon_home):
+        spend_quickly(recorder, NANO // 10)
+        with pytest.raises(SpendBlocked, match="allowance"):
+            recorder.admit(kit.priced(1))
+    recorder.ledger.close()
+
+
+def test_three_seconds_of_lock(costmon_home: Path, recorder: Recorder, caplog: pytest.LogCaptureFixture) -> None:
+    """Another process locks the ledger for 3 s: calls wait 0.3 s at most, the log says it once, nothing is lost."""
+    caplog.set_level(logging.WARNING, "costmon")
+    kit.add_budget(costmon_home, 10**12)
+    kit.spend(recorder, 1)
+    waits, calls = [], 0
+    with Outage(costmon_home):
+        until = time.monotonic() + 3
+        while time.monotonic() < until:
+            began = time.monotonic()
+            held = recorder.admit(kit.priced(10))
+            waits.append(time.monotonic() - began)
+            assert held is not None
+            recorder.settle(held, Outcome("ok", cost=10), wait_s=0.0)
+            calls += 1
+    assert min(waits) >= 0.2  # the fault was there, every time
+    assert max(waits) <= 0.4
+    began = time.monotonic()
+    kit.spend(recorder, 1)
+    assert time.monotonic() - began <= 0.2
+    assert kit.rows(costmon_home, "select count(*), sum(cost) from event where state = 'settled'") == [
+        (calls + 2, calls * 10 + 2)
+    ]
+    kit.assert_sums_agree(costmon_home)
+    messages = [record.getMessage() for record in caplog.records]
+    assert sorted(message.split(":")[0] for message in messages) == [
+        "costmon enforces from memory", "costmon keeps a settlement in memory"
+    ]  # fmt: skip
+
+
+def test_a_settlement_waits_two_seconds_at_most(costmon_home: Path, recorder: Recorder) -> None:
+    """A synchronous app is held up for 2 s at most by a locked ledger, and its settlement is kept."""
+    held = recorder.admit(kit.priced(10))
+    assert held is not None
+    with Outage(costmon_home):
+        began = time.monotonic()
+        recorder.settle(held, Outcome("ok", cost=10))
+        assert 1.5 <= time.monotonic() - began <= 2.4
+    assert recorder.drain() == 0
+    assert kit.one(costmon_home, "select cost from event") == 10
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ledger.write_once", "ledger._connect", "_reserve", "_refresh", "_attempt", "_counted", "_settlement", "_crossed",
+        "_memory.saw", "_memory.used", "check_switch", "drain", "_costing.estimate", "_costing.cost", "_costing.learn",
+        "_costing.committed",
+    ],
+)  # fmt: skip
+def test_a_fault_of_ours_is_not_the_apps(
+    costmon_home: Path, recorder: Recorder, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever part of the shim breaks, the app's own call goes through."""
+    kit.add_budget(costmon_home, 10**12)
+    kit.spend(recorder, 1)
+    fired = []
+
+    def broken(*_: object, **__: object) -> None:
+        fired.append(name)
+        raise ZeroDivisionError
+
+    part, _, function = name.rpartition(".")
+    recorder._spool.append((recorder._without_ledger(sqlite3.Error(), kit.priced(3), LABELS), Outcome("ok", cost=3), 5))  # type: ignore[arg-type]
+    with monkeypatch.context() as patched:
+        patched.setattr(getattr(recorder, part) if part else recorder, function, broken)
+        held = recorder.admit(kit.llm())
+        if held is not None:
+            recorder.settle(held, Outcome("ok", usage={"input_tokens": 1, "output_tokens": 1}))
+    assert fired
+    kit.assert_sums_agree(costmon_home)
