@@ -13,6 +13,7 @@ from costmon.shim.events import Usage
 
 MAX_BODY = 16 * 1024 * 1024
 MAX_LINE = 4 * 1024 * 1024
+_TAIL = 65536
 _CHAT_END = b"[DONE]"
 _RESPONSES_END = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
@@ -47,6 +48,7 @@ class Body:
         self._decoders, self.broken = _decoders(encoding)
         self._fields: dict[str, int | None] = {}
         self._pending = bytearray()
+        self._cut = False
 
     def feed(self, data: bytes) -> bool:
         """Take the next raw bytes of the body."""
@@ -61,7 +63,9 @@ class Body:
         self.started = self.started or bool(data)
         self._pending += data
         if not self._events:
-            self.broken = len(self._pending) > MAX_BODY
+            if len(self._pending) > MAX_BODY:
+                del self._pending[:-_TAIL]
+                self._cut = True
             return False
         # A long event in many small chunks is searched once, not with every chunk.
         return self._take_lines() if b"\n" in data or len(self._pending) > MAX_LINE else False
@@ -74,11 +78,19 @@ class Body:
             self._line(bytes(self._pending))
             self._pending.clear()
             return
-        self.document = usage.parse(bytes(self._pending))
+        self.document = self._parse_all()
         self._pending.clear()
         if self.document is not None:
             self._absorb(self.document)
             self.complete = True
+
+    def _parse_all(self) -> dict[str, Any] | None:
+        """The document; of a long one (a batch of embeddings is tens of MB) only what stands behind the vectors."""
+        if self._cut or (self.api is usage.EMBEDDINGS and len(self._pending) > _TAIL):
+            found = _last_members(bytes(self._pending[-_TAIL:]))
+            if "usage" in found or self._cut:
+                return found or None
+        return usage.parse(bytes(self._pending))
 
     def _take_lines(self) -> bool:
         *lines, rest = self._pending.split(b"\n")
@@ -110,7 +122,9 @@ class Body:
         self.service_tier = service_tier or self.service_tier
         raw = usage.raw_usage(self.api, document)
         if raw is not None:
-            self._fields.update(usage.fields_of(self.api, raw))
+            for field, count in usage.fields_of(self.api, raw).items():
+                if count is not None or field not in self._fields:
+                    self._fields[field] = count
             self.usage = usage.normalise(self.api, self._fields)
         if self._events:
             self.text_bytes += _generated(self.api, document)
@@ -122,11 +136,28 @@ class Body:
             self.failed = self.failed or kind == "error"
             self.finished = self.finished or usage.dig(document, "delta.stop_reason") is not None
         elif self.api is usage.RESPONSES:
-            self.complete = kind in _RESPONSES_END
+            self.complete = isinstance(kind, str) and kind in _RESPONSES_END
             self.failed = self.failed or kind in ("error", "response.failed")
         else:
             self.failed = self.failed or isinstance(document.get("error"), dict)
             self.finished = self.finished or _chat_finished(document)
+
+
+def _last_members(tail: bytes) -> dict[str, Any]:
+    """The members `usage`, `model` and `id` as far as they stand in the end of a JSON document."""
+    import json
+
+    found: dict[str, Any] = {}
+    for name in ("usage", "model", "id"):
+        _, key, rest = tail.rpartition(f'"{name}"'.encode())
+        try:
+            if key:
+                found[name] = json.JSONDecoder().raw_decode(
+                    rest.decode("utf-8", "replace").lstrip(" \t\r\n:")
+                )[0]
+        except (ValueError, RecursionError):
+            pass
+    return found
 
 
 def _chat_finished(document: dict[str, Any]) -> bool:

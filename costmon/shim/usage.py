@@ -317,7 +317,10 @@ def _text_size(document: Any) -> tuple[int, int]:
         elif isinstance(item, dict):
             stack.extend(item.values())
         elif isinstance(item, list):
-            stack.extend(item)
+            if item and type(item[0]) is int:  # ready-made token ids
+                size += 4 * len(item)
+            else:
+                stack.extend(item)
     return size, attachments
 
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,12 +19,10 @@ import pytest
 
 from tests.harness import need
 
-_FORMAT = ["-f", "/dev/null"]
-
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """One pane of a tmux server of its own, named `socket`."""
+    """One pane of a tmux server of its own, behind the socket file `socket`."""
 
     socket: str
 
@@ -48,12 +48,23 @@ class Terminal:
 
     def alive(self) -> bool:
         """Whether the program still runs."""
-        command = ["tmux", "-L", self.socket, *_FORMAT, "has-session", "-t", "t"]
-        return subprocess.run(command, capture_output=True, timeout=10, check=False).returncode == 0
+        return self._run("has-session", "-t", "t").returncode == 0
 
     def _tmux(self, *arguments: str) -> str:
-        command = ["tmux", "-L", self.socket, *_FORMAT, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+        done = self._run(*arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = ["tmux", "-S", self.socket, "-f", "/dev/null", *arguments]
+        return subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+            env={**os.environ, "LC_ALL": "C.UTF-8"},
+        )
 
 
 @contextmanager
@@ -62,21 +73,17 @@ def terminal(
 ) -> Iterator[Terminal]:
     """A terminal in which `command` runs in `folder` with exactly `env`; everything in it ends with the block."""
     need("tmux")
-    shown = Terminal(f"costmon-test-{os.getpid()}-{time.monotonic_ns()}")
-    whole = {**env, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TERM": "tmux-256color", "COLORTERM": "truecolor"}
-    line = "exec " + shlex.join(
-        ["env", "-i", *(f"{name}={value}" for name, value in whole.items()), *command]
-    )
-    size = ["-x", str(columns), "-y", str(lines)]
-    subprocess.run(
-        ["tmux", "-L", shown.socket, *_FORMAT, "new-session", "-d", "-s", "t", *size, "-c", folder, line],
-        check=True,
-        timeout=10,
-        env={**os.environ, "LC_ALL": "C.UTF-8"},
-    )
+    sockets = tempfile.mkdtemp(prefix="costmon-tmux-")
+    shown = Terminal(os.path.join(sockets, "s"))
+    # A size in the environment (a parallel test run leaves one) would win over the terminal's own.
+    own = {name: value for name, value in env.items() if name not in ("COLUMNS", "LINES", "TMUX", "NO_COLOR")}
+    whole = {**own, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TERM": "tmux-256color", "COLORTERM": "truecolor"}
+    line = shlex.join(["exec", "env", "-i", *(f"{name}={value}" for name, value in whole.items()), *command])
     try:
+        shown._tmux(
+            *("new-session", "-d", "-s", "t", "-x", str(columns), "-y", str(lines), "-c", folder), line
+        )
         yield shown
     finally:
-        subprocess.run(
-            ["tmux", "-L", shown.socket, "kill-server"], capture_output=True, timeout=10, check=False
-        )
+        shown._run("kill-server")
+        shutil.rmtree(sockets, ignore_errors=True)

@@ -280,6 +280,9 @@ def test_one_engine_warns_while_apps_run_and_then_ends(
     wait_until(lambda: len(followers(home)) == 1)
     wait_until(lambda: (home / "engine.json").exists())
     assert json.loads((home / "engine.json").read_text())["pid"] == followers(home)[0]
+    assert os.getsid(followers(home)[0]) != os.getsid(
+        first.pid
+    )  # Ctrl-C in the app's terminal is not for the engine
     second = start(foreign, script, options=())
     assert second.stdout is not None
     second.stdout.readline()

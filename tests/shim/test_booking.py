@@ -279,7 +279,7 @@ def test_a_servers_model_names_do_not_fill_the_memory(costmon_home: Path, record
         assert held is not None
         usage = {"input_tokens": 1, "output_tokens": 1}
         recorder.settle(held, Outcome("ok", usage=usage, model=f"{number}" + "x" * 1_000_000, service_tier="y" * 1_000_000))
-    assert sum(len(key[1]) + len(key[2]) for key in recorder._prices._cards) < 100_000
+    assert sum(len(key[1]) + len(key[2]) for key in recorder._costing._prices._cards) < 100_000
 
 
 # --- rollups ----------------------------------------------------------------------------------------------------

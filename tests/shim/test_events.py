@@ -23,7 +23,7 @@ def test_an_id_is_a_uuid_of_version_7() -> None:
 
 def test_ids_are_unique_and_sort_by_time() -> None:
     """The feed shows the newest call first, and no two calls share a row."""
-    ids = [new_id(AT + step * 1000) for step in range(5000)]
+    ids = [new_id(AT + step) for step in range(5000)]
     assert ids == sorted(ids)
     assert len({new_id(AT) for _ in range(20_000)}) == 20_000
 

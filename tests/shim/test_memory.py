@@ -119,7 +119,7 @@ def test_with_nothing_known_one_per_cent_or_a_dollar(costmon_home: Path, limit: 
 
 def test_without_any_ledger_a_dollar_goes_out(costmon_home: Path) -> None:
     """Where no ledger can be made at all an app may spend a dollar, then it is refused in clear words."""
-    costmon_home.write_text("in the way")
+    (costmon_home / "ledger.db").mkdir(parents=True)  # in the way
     recorder = Recorder(str(costmon_home))
     for _ in range(4):
         spend_quickly(recorder, NANO // 4)
