@@ -42,7 +42,9 @@ def test_no_file_runs_by_itself() -> None:
     """Installing costmon changes no interpreter: no .pth, and the sitecustomize lies where only `costmon run` finds it."""
     names = installed()
     assert not [name for name in names if name.endswith(".pth")]
-    assert [name for name in names if name.endswith("sitecustomize.py")] == ["costmon/shim/inject/sitecustomize.py"]
+    assert [name for name in names if name.endswith("sitecustomize.py")] == [
+        "costmon/shim/inject/sitecustomize.py"
+    ]
 
 
 def test_version_is_one() -> None:

@@ -99,6 +99,12 @@ class Engine:
             self._store = None
 
     def _open(self) -> Store:
+        if self._store is not None and self._store.replaced():
+            self._forget()
+            if self._warner is not None:
+                self._warner.stop()
+                self._warner = Warner(self.home)
+                self._warner.start()
         if self._store is None:
             configuration.ensure(paths.config_file())
             self._store = open_ledger(self.home)
@@ -142,7 +148,7 @@ class Engine:
         except BaseException:
             store.db.execute("rollback")
             raise
-        blocks.apply(paths.switch_dir(self.home), blocks.automatic_blocks(standings, now))
+        blocks.apply(paths.switch_dir(self.home), blocks.automatic_blocks(standings, now), now)
         refresh_horizon(store.db, now)
         if self._warner is not None:
             self._warner.look()

@@ -27,7 +27,8 @@ def compile_prices(store: Store) -> bool:
         layers = {row[1] for row in found.rows} if found.problems else {0, 1, 2}
         db.executemany("delete from catalog where layer = ?", [(layer,) for layer in layers])
         db.executemany(
-            "insert into catalog (provider, layer, source, version, models) values (?, ?, ?, ?, ?)", found.rows
+            "insert into catalog (provider, layer, source, version, models) values (?, ?, ?, ?, ?)",
+            found.rows,
         )
         values = {
             "prices_stamp": stamp,

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
 
+BY = "budget "  # who set an automatic block: this and the budget's name
+
+
 def standings(db: Connection, policy: Policy, now: int) -> list[tuple[Budget, Period]]:
     """Every budget with its current period."""
     return [(budget, period_at(db, budget, now)) for budget in policy.budgets]
@@ -36,24 +39,30 @@ def automatic_blocks(budgets: Iterable[tuple[Budget, Period]], now: int) -> dict
     return wanted
 
 
-def apply(folder: str, wanted: dict[str, switch.Block]) -> None:
-    """Make the folder's automatic blocks be the wanted ones; what a person set stays. Raises OSError."""
-    present = {block.scope: block for block in switch.blocks(folder)}
-    for scope, block in wanted.items():
-        standing = present.get(scope)
-        if standing is None or (standing.automatic and _differs(standing, block)):
-            if standing is not None and standing.since is not None and standing.by == block.by:
-                block = block._replace(since=standing.since)
-            switch.write(folder, block)
-    for scope, standing in present.items():
-        if standing.automatic and scope not in wanted:
+def apply(folder: str, wanted: dict[str, switch.Block], now: int) -> None:
+    """Make the folder's automatic blocks be the wanted ones; what a person set stays. Raises OSError.
+
+    A block that began after `now` stays too: the clock was set back, and that must not free anybody.
+    """
+    present = {block.scope for block in switch.blocks(folder) if block.automatic}
+    for scope in present | set(wanted):
+        standing = switch.read(folder, scope)  # again: a person may have acted since the listing
+        block = wanted.get(scope)
+        if standing is not None and (not standing.automatic or (standing.since or 0) > now):
+            continue
+        if block is None:
             switch.lift(folder, scope)
+        elif standing is None:
+            switch.write(folder, block)
+        elif _differs(standing, block):
+            same = standing.by == block.by and standing.since is not None
+            switch.write(folder, block._replace(since=standing.since) if same else block)
 
 
 def sync(db: Connection, policy: Policy, folder: str, now: int) -> None:
     """`apply` what the ledger says now."""
     if policy.budgets or os.path.isdir(folder):
-        apply(folder, automatic_blocks(standings(db, policy, now), now))
+        apply(folder, automatic_blocks(standings(db, policy, now), now), now)
 
 
 def _block(budget: Budget, period: Period, now: int) -> switch.Block | None:
@@ -65,7 +74,7 @@ def _block(budget: Budget, period: Period, now: int) -> switch.Block | None:
     return switch.Block(
         scope=scope,
         reason=_reason(budget, period),
-        by=f"budget {budget.name}",
+        by=f"{BY}{budget.name}",
         since=now,
         until=period.end,
         period=budget.period,

@@ -78,11 +78,7 @@ def settle_orphans(db: Connection, now: int) -> int:
     rows = db.execute(
         "select id, owner, lease_until, charges, reserved, currency, cost_status from event where state = 'reserved'"
     ).fetchall()
-    orphans = [
-        row
-        for row in rows
-        if is_gone(row[1] or "") or ((row[2] or 0) < now and not _alive_here(row[1] or ""))
-    ]
+    orphans = [row for row in rows if is_gone(row[1] or "") or (row[2] or 0) < now]
     for event_id, _, _, charges, reserved, currency, status in orphans:
         known = status != "unknown"
         settlement = Settlement(
@@ -100,12 +96,6 @@ def settle_orphans(db: Connection, now: int) -> int:
             _book(db, entry, settlement)
         db.execute(_ORPHAN, (now, settlement.cost, settlement.cost_status, _text(settled), event_id))
     return len(orphans)
-
-
-def _alive_here(name: str) -> bool:
-    """A process of this boot and namespace that is not gone holds its reservation past the lease."""
-    place = name.rsplit(":", 2)[0]
-    return place == owner().rsplit(":", 2)[0] and bool(place.strip(":")) and not is_gone(name)
 
 
 def _settled(entry: Charge, settlement: Settlement) -> Charge:
@@ -147,7 +137,7 @@ def _update(db: Connection, a: Attempt, charges: list[Charge], s: Settlement, as
     usage = s.usage
     other = {name: count for name, count in usage.items() if name not in TOKEN_COLUMNS}
     values = (
-        s.settled_at, s.outcome, s.status_code, clean(s.error) or None, s.usage_status,
+        s.settled_at, s.charge, s.outcome, s.status_code, clean(s.error) or None, s.usage_status,
         *[usage.get(name) for name in TOKEN_COLUMNS],
         json.dumps(other) if other else None, clean(s.service_tier, 40) or None, s.cost, s.currency, s.cost_status,
         s.price_version, s.duration_us, s.first_token_us, clean(s.request_id) or None, _text(charges), s.note,
@@ -197,10 +187,10 @@ _BOOK_ASSUMED = _BOOK.replace("spent = spent", "assumed = assumed")
 _INSERT = """insert into event (id, created_at, local_day_at, machine, source, app, route, job, essential,
              api, provider, model, endpoint, reserved, currency, cost_status, owner, lease_until, charges, state)
              values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'reserved')"""
-_SETTLE = f"""update event set state = 'settled', owner = null, lease_until = null, settled_at = ?, outcome = ?,
+_SETTLE = f"""update event set state = 'settled', owner = null, lease_until = null, settled_at = ?, charge = ?, outcome = ?,
              status_code = ?, error = ?, usage_status = ?, {" = ?, ".join(TOKEN_COLUMNS)} = ?, units = ?,
              service_tier = ?, cost = ?, currency = ?, cost_status = ?, price_version = ?, duration_us = ?,
              first_token_us = ?, request_id = ?, charges = ?, note = ?, response_id = ? where id = ?"""  # noqa: S608
 _SETTLE_HELD = _SETTLE + " and state = 'reserved' and charges = ?"
 _ORPHAN = """update event set state = 'settled', outcome = 'unknown', usage_status = 'estimated', settled_at = ?,
-             cost = ?, cost_status = ?, charges = ?, owner = null, lease_until = null, note = 'orphan' where id = ?"""
+             charge = reserved, cost = ?, cost_status = ?, charges = ?, owner = null, lease_until = null, note = 'orphan' where id = ?"""

@@ -90,6 +90,10 @@ class context:  # noqa: N801 - reads as a keyword where it is used
     def __call__(self, function: _F) -> _F:
         import inspect
 
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(
+                "costmon.context cannot label a generator from outside: use `with costmon.context(...):` inside it"
+            )
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)

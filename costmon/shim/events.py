@@ -83,7 +83,9 @@ def new_id(at_us: int) -> str:
     """A UUIDv7 (RFC 9562 §5.7) of `at_us`, the microseconds in `rand_a` (§6.2, method 3): ids sort by time."""
     digits = f"{at_us // 1000:012x}"[-12:]
     random = int.from_bytes(os.urandom(10), "big")
-    tail = f"{0x7000 | at_us % 1000 * 4096 // 1000:04x}{0x8000 | random >> 12 & 0x3FFF:04x}{random >> 32:012x}"
+    tail = (
+        f"{0x7000 | at_us % 1000 * 4096 // 1000:04x}{0x8000 | random >> 12 & 0x3FFF:04x}{random >> 32:012x}"
+    )
     return f"{digits[:8]}-{digits[8:]}-{tail[:4]}-{tail[4:8]}-{tail[8:]}"
 
 

@@ -56,6 +56,10 @@ class job:  # noqa: N801 - reads as a keyword where it is used
     def __call__(self, function: _F) -> _F:
         import inspect
 
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(
+                "costmon.job cannot label a generator from outside: use `with costmon.job(...):` inside it"
+            )
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)

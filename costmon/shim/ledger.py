@@ -32,6 +32,7 @@ ADMIT_WAIT_S = 0.25
 SETTLE_WAIT_S = 2.0
 CREATE_WAIT_S = 10.0
 REOPEN_AFTER_S = 5.0
+STALE_S = 5.0
 CHECKPOINT_BYTES = 16 * 1024 * 1024
 _CHECKPOINT_EVERY = 256
 _NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "9p", "fuse", "virtiofs", "ceph", "glusterfs", "afs", "vboxsf")
@@ -71,6 +72,7 @@ class Ledger:
         self._inode = 0
         self._look_again_at = 0.0
         self._forker = 0
+        self._taken_at = 0.0
         self._checkpoint_lock: FileLock | None = None
         self._lock: Lock
         self._own_process()
@@ -100,27 +102,21 @@ class Ledger:
 
     def write_once(self, work: Callable[[Connection], _T], lock_wait_s: float = 0.01) -> _T:
         """One try at a transaction. Raises LedgerBusy at once when another process or thread holds the ledger."""
-        if self._pid != os.getpid():
-            self._own_process()
-        if not self._lock.acquire(timeout=lock_wait_s):
-            raise LedgerBusy("the ledger is busy in another thread")
+        lock = self._take(lock_wait_s)
         try:
             return self._transaction(self._connect(lock_wait_s), work)
         finally:
-            self._lock.release()
+            lock.release()
 
     def read(self, work: Callable[[Connection], _T]) -> _T:
         """Run `work(connection)` outside a transaction. Raises LedgerBusy or LedgerUnusable."""
-        if self._pid != os.getpid():
-            self._own_process()
-        if not self._lock.acquire(timeout=ADMIT_WAIT_S):
-            raise LedgerBusy("the ledger is busy in another thread")
+        lock = self._take(ADMIT_WAIT_S)
         try:
             return work(self._connect())
         except Exception as error:
             self._raise(error)
         finally:
-            self._lock.release()
+            lock.release()
 
     def checkpoint_if_large(self) -> None:
         """Move the write-ahead log into the database once it passes 16 MB; never on an event loop."""
@@ -130,28 +126,29 @@ class Ledger:
         try:
             if os.stat(self.path + "-wal").st_size > CHECKPOINT_BYTES:
                 self.checkpoint()
-        except OSError:
-            pass
+        except (OSError, LedgerBusy, LedgerUnusable):
+            pass  # the event is written; the log is made smaller another time
 
     def checkpoint(self) -> bool:
         """Checkpoint now, alone where this SQLite needs that. False when somebody else is writing."""
-        if self._pid != os.getpid():
-            self._own_process()
-        if not self._lock.acquire(timeout=ADMIT_WAIT_S):
-            return False
+        lock = self._take(ADMIT_WAIT_S)
+        alone: FileLock | None = None
         try:
             db = self._connect()
-            if self._checkpoint_lock is not None and not self._checkpoint_lock.acquire(exclusive=True):
+            alone = self._checkpoint_lock
+            if alone is not None and not alone.acquire(exclusive=True):
                 return False
-            try:
-                return bool(db.execute("pragma wal_checkpoint(truncate)").fetchone()[0] == 0)
-            finally:
-                if self._checkpoint_lock is not None:
-                    self._checkpoint_lock.release()
+            return bool(db.execute("pragma wal_checkpoint(truncate)").fetchone()[0] == 0)
         except Exception as error:
             self._raise(error)
         finally:
-            self._lock.release()
+            if alone is not None:
+                alone.release()
+            lock.release()
+
+    def retry_now(self) -> None:
+        """Forget that the ledger was unusable a moment ago."""
+        self._failed_at = -REOPEN_AFTER_S
 
     def close(self) -> None:
         """Close this process's connection; the next use opens a new one."""
@@ -159,6 +156,22 @@ class Ledger:
             self._own_process()
         with self._lock:
             self._drop()
+
+    def _take(self, wait_s: float) -> Lock:
+        """Take this process's lock on the connection. Raises LedgerBusy.
+
+        A lock held for 5 s was left behind by an interrupt in the wrong instant, or its thread hangs: we start afresh.
+        """
+        if self._pid != os.getpid():
+            self._own_process()
+        lock = self._lock
+        if lock.acquire(timeout=wait_s):
+            self._taken_at = time.monotonic()
+            return lock
+        if time.monotonic() - self._taken_at > STALE_S and lock is self._lock:
+            self._db = self._checkpoint_lock = None  # whoever still uses them has them
+            self._own_process()
+        raise LedgerBusy("the ledger is busy in another thread")
 
     def close_for_fork(self) -> None:
         """Close the connection and let no other thread open one until `after_fork`.
@@ -233,9 +246,9 @@ class Ledger:
 
     def _transaction(self, db: Connection, work: Callable[[Connection], _T]) -> _T:
         shared = self._checkpoint_lock
-        if shared is not None and not shared.acquire(exclusive=False):
-            raise LedgerBusy("a checkpoint is running")
         try:
+            if shared is not None and not shared.acquire(exclusive=False):
+                raise LedgerBusy("a checkpoint is running")
             try:
                 db.execute("begin immediate")
                 result = work(db)
@@ -265,7 +278,7 @@ class Ledger:
             return error
         if isinstance(error, sqlite3.IntegrityError):
             return error
-        if isinstance(error, sqlite3.OperationalError) and _is_busy(error):
+        if isinstance(error, sqlite3.OperationalError) and is_busy(error):
             return LedgerBusy("the ledger is busy in another process")
         self._failure = f"{self.path}: {error}"
         self._failed_at = time.monotonic()
@@ -340,6 +353,19 @@ def _create_private(path: str) -> None:
 
 
 def _prepare(db: Connection, home: str, create_wait_s: float) -> None:
+    """Make a connection ready. Processes that open a new write-ahead log at once exclude each other for a moment."""
+    deadline = time.monotonic() + create_wait_s
+    while True:
+        try:
+            _set_up(db, home, create_wait_s)
+            return
+        except Exception as error:
+            if not is_busy(error) or time.monotonic() >= deadline:
+                raise
+            time.sleep(jitter_s())
+
+
+def _set_up(db: Connection, home: str, create_wait_s: float) -> None:
     if db.execute("pragma user_version").fetchone()[0] < schema.VERSION:
         creation = FileLock(os.path.join(home, "ledger.lock"))
         try:
@@ -421,7 +447,8 @@ def on_network_file_system(folder: str) -> bool:
     return kind.startswith(_NETWORK_FILE_SYSTEMS) and kind != "fuse.fuse-overlayfs"
 
 
-def _is_busy(error: Exception) -> bool:
+def is_busy(error: Exception) -> bool:
+    """Whether SQLite only asks to come back later."""
     name = str(getattr(error, "sqlite_errorname", ""))
     return name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or "locked" in str(error)
 

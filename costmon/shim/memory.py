@@ -26,7 +26,7 @@ class Memory:
     def __init__(self) -> None:
         self._known: dict[int, tuple[Budget, Period]] = {}
         self._since: dict[int, int] = {}
-        self._unknown_spent = 0
+        self._unknown: dict[int, int] = {}
 
     def saw(self, budget: Budget, period: Period) -> None:
         """The ledger just said this."""
@@ -41,7 +41,7 @@ class Memory:
 
     def recovered(self) -> None:
         """The ledger answers again; everything spent meanwhile is spooled and on its way there."""
-        self._unknown_spent = 0
+        self._unknown.clear()
 
     def guess(self, input_tokens: int, max_output: int | None) -> int:
         """A reservation in nano USD without any price at hand."""
@@ -54,14 +54,16 @@ class Memory:
         if strict:
             raise _refused("the ledger cannot answer and strict = true", attempt)
         if policy is None:
-            self._allow(attempt, _ALLOWANCE)
+            self._allow(0, attempt, attempt.estimate, _ALLOWANCE)
             return
         for budget in policy.matching(labels) if attempt.estimate else []:
             rate = policy.rate(attempt.currency, budget.currency, now)
             amount = convert(attempt.estimate, rate) if rate is not None else 0
             known = self._known.get(budget.id)
             if known is None or known[1].end <= now:
-                self._allow(attempt, min(budget.amount // 100, _ALLOWANCE))
+                dollar = policy.rate("USD", budget.currency, now)
+                ceiling = convert(_ALLOWANCE, dollar) if dollar is not None else budget.amount
+                self._allow(budget.id, attempt, amount, min(budget.amount // 100, ceiling))
                 continue
             period = known[1]
             before = period.used + period.reserved + self._since.get(budget.id, 0)
@@ -83,10 +85,12 @@ class Memory:
         for budget_id, _, reserved, *_ in held.charges:
             self._since[budget_id] = self._since.get(budget_id, 0) + max(0, reserved)
 
-    def _allow(self, attempt: Attempt, allowance: int) -> None:
-        if self._unknown_spent + attempt.estimate > allowance:
+    def _allow(self, budget_id: int, attempt: Attempt, amount: int, allowance: int) -> None:
+        """Spend from the allowance of a budget nothing is known of (0: of all of them together)."""
+        spent = self._unknown.get(budget_id, 0) + amount
+        if spent > allowance:
             raise _refused("the ledger cannot answer and the allowance without it is used up", attempt)
-        self._unknown_spent += attempt.estimate
+        self._unknown[budget_id] = spent
 
 
 def _refused(reason: str, attempt: Attempt) -> SpendBlocked:

@@ -108,7 +108,7 @@ class Observer:
     def _finish(self, body: Body, ended: bool, error: str | None = None) -> None:
         # Anthropic's first event has usage already: without its last ones that is not the whole of it.
         whole = ended and body.api is not usage.MESSAGES
-        if self._status >= 400:
+        if self._status >= 300:
             self._settle(self._http_error(body, error=error))
         elif body.usage is not None and (body.complete or body.finished or whole) and not error:
             self._settle(self._outcome(body, "error" if body.failed else "ok", usage=body.usage))
@@ -130,7 +130,7 @@ class Observer:
         return self._outcome(body, "ok", usage=None)
 
     def _http_error(self, body: Body | None, error: str | None) -> Outcome:
-        """4xx, and 5xx in the provider's own words, are not billed; any other 5xx has an unknown outcome."""
+        """A redirect, 4xx, and 5xx in the provider's own words are not billed; any other 5xx has an unknown outcome."""
         document = body.document if body is not None else None
         answered = document is not None and ("error" in document or "detail" in document)
         charged = self._status >= 500 and not answered

@@ -83,9 +83,8 @@ class Policy(NamedTuple):
 
 
 def generation(db: Connection) -> str:
-    """Changes whenever the compiled config or the prices change."""
-    row = db.execute("select value from setting where key = 'generation'").fetchone()
-    return str(row[0]) if row else ""
+    """Changes whenever the compiled config or the prices change, or the ledger is another one."""
+    return str(db.execute(_GENERATION).fetchone()[0])
 
 
 def load(db: Connection) -> Policy:
@@ -99,7 +98,7 @@ def load(db: Connection) -> Policy:
     ):
         rates.setdefault((base, quote), []).append((at, Rate(numerator, denominator)))
     return Policy(
-        generation=settings.get("generation", ""),
+        generation=f"{settings.get('machine')}:{settings.get('generation')}",
         machine=settings.get("machine", ""),
         budgets=tuple(_budget(row) for row in db.execute(_BUDGETS)),
         hosts=json.loads(settings.get("hosts") or "{}"),
@@ -111,6 +110,8 @@ def load(db: Connection) -> Policy:
     )
 
 
+_GENERATION = """select (select value from setting where key = 'machine') || ':' ||
+                 (select value from setting where key = 'generation')"""
 _BUDGETS = """select id, name, scope_key, scope_value, amount, currency, period, time_zone, mode, at_95, at_100
               from budget order by id"""
 
@@ -143,10 +144,11 @@ _FIRST_PERIOD = """select start_at, end_at, spent, assumed, reserved from budget
 
 
 def _insert(db: Connection, budget_id: int, start: int, end: int) -> Period:
-    db.execute(
-        "insert or ignore into budget_period (budget_id, start_at, end_at) values (?, ?, ?)",
-        (budget_id, start, end),
-    )
+    if db.in_transaction:
+        db.execute(
+            "insert or ignore into budget_period (budget_id, start_at, end_at) values (?, ?, ?)",
+            (budget_id, start, end),
+        )
     return Period(start, end, 0, 0, 0)
 
 

@@ -88,7 +88,19 @@ class Recorder:
             self.folder, scopes, self.ledger.now(), essential=essential, explicit=self._explicit
         )
         if block is not None:
-            raise _blocked(block, self.ledger.now())
+            raise _blocked(block, self.ledger.now(), self._budget_behind(block))
+
+    def _budget_behind(self, block: switch.Block) -> tuple[policy.Budget, policy.Period] | None:
+        """The budget that set an automatic block, with its figures now."""
+        if not block.automatic or not block.by.startswith(blocks.BY):
+            return None
+        name = block.by.removeprefix(blocks.BY)
+
+        def find(db: Connection) -> tuple[policy.Budget, policy.Period] | None:
+            standings = blocks.standings(db, self._refresh(db), self.ledger.now())
+            return next((found for found in standings if found[0].name == name), None)
+
+        return guarded("read a budget", self.ledger.read, find)
 
     def provider_hosts(self) -> dict[str, dict[str, Any]]:
         """The config's host map, read once and whenever a call sees a newer config."""
@@ -108,6 +120,8 @@ class Recorder:
         except LedgerError as error:
             report("settle", f"costmon keeps a settlement in memory: {error}")
             self._memory.spent(held)
+            if len(self._spool) == _MAX_SPOOL:
+                report("spool", f"costmon keeps {_MAX_SPOOL} settlements in memory and forgets older ones")
             self._spool.append((held, outcome, now))
         except Exception as error:
             report("settle", f"costmon could not settle a call: {type(error).__name__}")
@@ -134,6 +148,11 @@ class Recorder:
             except Exception as error:
                 report("settle", f"costmon could not settle a call: {type(error).__name__}")
         return len(self._spool)
+
+    def drain_at_exit(self, wait_s: float) -> int:
+        """The last chance of what was spooled, whatever kept the ledger from taking it so far."""
+        self.ledger.retry_now()
+        return self.drain(wait_s)
 
     # --- inside ----------------------------------------------------------------------------------------------------
 
@@ -260,7 +279,7 @@ class Recorder:
         return Settlement(
             settled_at=now, outcome=o.outcome,
             usage_status="none" if o.usage is None else "estimated" if o.estimated else "reported",
-            usage=o.usage or {}, cost=cost.nano, currency=cost.currency if cost.nano is not None else "",
+            usage=o.usage or {}, cost=cost.nano, currency=cost.currency,
             cost_status=cost.status, charge=cost.charge, model=o.model, price_version=cost.version,
             status_code=o.status_code, error=o.error, service_tier=o.service_tier, duration_us=o.duration_us,
             first_token_us=o.first_token_us, request_id=o.request_id, response_id=o.response_id,
@@ -322,7 +341,9 @@ def _label_map(attempt: Attempt) -> dict[str, str]:
     }
 
 
-def _blocked(block: switch.Block, now: int) -> SpendBlocked:
+def _blocked(
+    block: switch.Block, now: int, behind: tuple[policy.Budget, policy.Period] | None
+) -> SpendBlocked:
     from costmon.shim.timestamps import to_datetime
 
     by = f" by {block.by}" if block.by else ""
@@ -335,7 +356,21 @@ def _blocked(block: switch.Block, now: int) -> SpendBlocked:
         since=to_datetime(block.since) if block.since is not None else None,
         until=to_datetime(block.until) if block.until is not None else None,
         retry_after=(block.until - now) / 1e6 if block.until is not None else None,
+        **_figures(behind),
     )
+
+
+def _figures(behind: tuple[policy.Budget, policy.Period] | None) -> dict[str, Any]:
+    if behind is None:
+        return {}
+    budget, period = behind
+    return {
+        "budget": budget.name,
+        "spent": period.used,
+        "reserved": period.reserved,
+        "limit": budget.amount,
+        "currency": budget.currency,
+    }
 
 
 _REFUSAL = """insert into refusal (minute_at, app, provider, model, rule, scope, reason, first_at, last_at, calls)

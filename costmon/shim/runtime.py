@@ -63,10 +63,14 @@ def settle_abandoned() -> None:
 
 def at_exit() -> None:
     """Settle what is left, for at most 2 s."""
-    from costmon.shim.faults import guarded
+    from costmon.shim.faults import guarded, report
     from costmon.shim.ledger import SETTLE_WAIT_S
 
     abandoned.extend(list(streaming.values()))
     guarded("settle at exit", settle_abandoned)
     for found in _recorders.values():
-        guarded("settle at exit", found.drain, SETTLE_WAIT_S)
+        left = guarded("settle at exit", found.drain_at_exit, SETTLE_WAIT_S)
+        if left:
+            report(
+                "exit", f"costmon could not write {left} settlements; they will be settled at their estimates"
+            )

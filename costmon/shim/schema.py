@@ -68,6 +68,7 @@ _LEDGER = (
         units text,
         service_tier text,
         reserved integer not null default 0,
+        charge integer,
         cost integer,
         currency text not null default '',
         cost_status text check (cost_status in ('priced', 'partial', 'estimated', 'reported', 'free', 'unknown')),

@@ -122,12 +122,16 @@ class Body:
         self.service_tier = service_tier or self.service_tier
         raw = usage.raw_usage(self.api, document)
         if raw is not None:
-            for field, count in usage.fields_of(self.api, raw).items():
-                if count is not None or field not in self._fields:
-                    self._fields[field] = count
+            self._merge({**usage.fields_of(self.api, raw), **usage.tool_units(self.api, document)})
             self.usage = usage.normalise(self.api, self._fields)
         if self._events:
             self.text_bytes += _generated(self.api, document)
+
+    def _merge(self, fields: dict[str, int | None]) -> None:
+        """Counts in a stream are cumulative: the larger wins, and one that is no count never replaces one that is."""
+        for name, count in fields.items():
+            known = self._fields.get(name)
+            self._fields[name] = count if known is None else max(known, count or 0)
 
     def _judge(self, document: dict[str, Any]) -> None:
         kind = document.get("type")

@@ -98,6 +98,10 @@ def check(
     except FileNotFoundError:
         return Block("all", f"the switch folder {folder} is missing", intact=False) if explicit else None
     except OSError as error:
+        # The home itself is no folder, or its name is too long. One we may not look into is another matter.
+        nowhere = error.errno in (errno.ENOTDIR, errno.ENAMETOOLONG) and not os.path.lexists(folder)
+        if nowhere and not explicit:
+            return None
         return Block("all", f"the switch folder {folder} cannot be read ({_why(error)})", intact=False)
     for scope in scopes:
         if scope_file(scope) not in present or (essential and scope == "nonessential"):

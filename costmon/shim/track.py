@@ -68,7 +68,11 @@ class track:  # noqa: N801 - reads as a keyword where it is used
         self._tokens = tokens
         self._per_minute = _amount("per_minute", per_minute)
         self._cost = cost
-        self._currency = currency
+        if not (len(currency) == 3 and currency.isascii() and currency.isalpha()):
+            raise ValueError(
+                f"currency={currency!r} is no currency: use three letters such as 'USD' (ISO 4217)"
+            )
+        self._currency = currency.upper()
         self._essential = essential
 
     def __call__(self, function: _F) -> _F:

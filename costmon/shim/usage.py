@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from costmon.shim.events import Usage
 
-MAX_COUNT = 10**9  # tens of thousands of the dearest such events still add up within 64 bits
+MAX_COUNT = 10**8  # a hundred million tokens in one call is a broken server, not a call
 Fields = tuple[tuple[str, str], ...]
 
 
@@ -164,12 +164,13 @@ def recognise(api: Api, path: str, body: bytes | None) -> Request | None:
     if not name:
         return None
     bounds = [_count(document.get(key)) for key in api.output_keys]
+    answers = max(1, _count(document.get("n")) or 1)
     size, attachments = _text_size(document)
     return Request(
         api,
         name,
         document.get("stream") is True,
-        next((bound for bound in bounds if bound is not None), None),
+        next((bound * answers for bound in bounds if bound is not None), None),
         size,
         attachments,
     )
@@ -207,6 +208,27 @@ def raw_usage(api: Api, document: Mapping[str, Any]) -> dict[str, Any] | None:
         if isinstance(raw, dict):
             return raw
     return None
+
+
+_TOOL_UNITS = {
+    "web_search_call": "web_searches",
+    "file_search_call": "storage_searches",
+    "code_interpreter_call": "code_interpreter_calls",
+    "image_generation_call": "generated_images",
+}
+
+
+def tool_units(api: Api, document: Mapping[str, Any]) -> Usage:
+    """Built-in tool calls of a response, billed beside its tokens: {unit: calls} (OpenAI responses, `output[].type`)."""
+    inner = document.get("response")
+    output = (inner if isinstance(inner, dict) else document).get("output") if api is RESPONSES else None
+    found: Usage = {}
+    for item in output if isinstance(output, list) else ():
+        kind = item.get("type") if isinstance(item, dict) else None
+        unit = _TOOL_UNITS.get(kind) if isinstance(kind, str) else None
+        if unit is not None:
+            found[unit] = found.get(unit, 0) + 1
+    return found
 
 
 def read_usage(api: Api, document: Mapping[str, Any]) -> Usage | None:
@@ -331,7 +353,7 @@ def _deployment(path: str) -> str:
 
 
 def _count(value: object) -> int | None:
-    """A usable count: a whole number from 0 to 10^9, not a bool, NaN or text."""
+    """A usable count: a whole number from 0 to 10^8, not a bool, NaN or text."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     if isinstance(value, float) and not value.is_integer():

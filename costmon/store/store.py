@@ -6,9 +6,10 @@ import os
 import sqlite3
 from typing import Any
 
+from costmon import paths
 from costmon.errors import LedgerBusy, LedgerUnusable
 from costmon.shim.clock import clock_of
-from costmon.shim.ledger import CREATE_WAIT_S
+from costmon.shim.ledger import CREATE_WAIT_S, is_busy
 from costmon.shim.ledger import open_ledger as connect
 from costmon.shim.locks import FileLock
 
@@ -49,7 +50,17 @@ class Store:
         self.home = home
         self.db = db
         self._lock = lock
+        self._inode = os.stat(paths.ledger_file(home)).st_ino
         self.now = clock_of(home)
+
+    def replaced(self) -> bool:
+        """Whether the ledger's file was removed or another one put in its place; this connection then reads a ghost."""
+        try:
+            return os.stat(paths.ledger_file(self.home)).st_ino != self._inode
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
 
     def checkpoint(self) -> bool:
         """Move the write-ahead log into the database; False when somebody is writing. Alone where SQLite needs that."""
@@ -78,6 +89,8 @@ def open_ledger(home: str) -> Store:
     try:
         db, lock = connect(home, Connection)
     except (sqlite3.Error, OSError) as error:
+        if is_busy(error):
+            raise LedgerBusy(f"{home}: the ledger is busy: {error}") from error
         raise LedgerUnusable(f"{home}: the ledger cannot be opened: {error}") from error
     try:
         if isinstance(db, Connection):
@@ -109,6 +122,15 @@ def _migrate(db: sqlite3.Connection, home: str) -> None:
     try:
         if not lock.acquire(exclusive=True, wait_s=CREATE_WAIT_S):
             raise LedgerBusy(f"{home}: another process is migrating the ledger")
-        migrations.apply(Database(db, execute_plugins=False))
+        # sqlite-utils begins deferred transactions, which a busy app's write makes fail at once; inside ours it uses
+        # savepoints.
+        db.execute("begin immediate")
+        try:
+            migrations.apply(Database(db, execute_plugins=False))
+            db.execute("commit")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("rollback")
+            raise
     finally:
         lock.close()

@@ -8,7 +8,6 @@ import re
 from costmon.monitor.snapshot import Snapshot
 from costmon.tui.app import CostmonApp
 
-
 # Textual's picture names web fonts; ours must make no request when it is looked at.
 _FONTS = re.compile(r"@font-face\s*{[^}]*}\s*")
 

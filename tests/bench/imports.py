@@ -18,9 +18,16 @@ def rows() -> Iterator[Row]:
     watched = "import costmon; costmon.instrument()"
     with tempfile.TemporaryDirectory() as home:
         env = {**os.environ, "COSTMON_HOME": home}
-        yield row("import + instrument() over a bare interpreter", _added(env, "pass", watched), "ms", "≤ 20 ms")
+        yield row(
+            "import + instrument() over a bare interpreter", _added(env, "pass", watched), "ms", "≤ 20 ms"
+        )
         openai = "import openai"
-        yield row("import + instrument() over `import openai`", _added(env, openai, f"{openai}; {watched}"), "ms", "≤ 20 ms")
+        yield row(
+            "import + instrument() over `import openai`",
+            _added(env, openai, f"{openai}; {watched}"),
+            "ms",
+            "≤ 20 ms",
+        )
 
 
 def _added(env: dict[str, str], without: str, with_it: str) -> list[float]:

@@ -26,7 +26,9 @@ def rows() -> Iterator[Row]:
         os.environ["COSTMON_HOME"] = home
         try:
             _fill(home)
-            yield row("first paint, 100,000 events", [_first_paint(home) for _ in range(STARTS)], "ms", "≤ 1,000 ms")
+            yield row(
+                "first paint, 100,000 events", [_first_paint(home) for _ in range(STARTS)], "ms", "≤ 1,000 ms"
+            )
             yield row("one snapshot, 100,000 events", _snapshots(home), "ms", "")
             yield row("one refresh of the screen (snapshot + paint)", _refreshes(home), "ms", "≤ 100 ms")
             yield row("from a settled call to its row on the screen", _visible(home), "ms", "≤ 1,000 ms")

@@ -12,7 +12,9 @@ _BODY = json.dumps(
         "object": "chat.completion",
         "created": 1795132900,
         "model": "gpt-4o-mini",
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": "hold"}, "finish_reason": "stop"}],
+        "choices": [
+            {"index": 0, "message": {"role": "assistant", "content": "hold"}, "finish_reason": "stop"}
+        ],
         "usage": {"prompt_tokens": 400, "completion_tokens": 100, "total_tokens": 500},
     }
 ).encode()
@@ -42,12 +44,15 @@ def _answer(connection: socket.socket) -> None:
                 return
             buffer += data
         head, _, buffer = buffer.partition(b"\r\n\r\n")
-        length = next((int(h.split(b":")[1]) for h in head.split(b"\r\n") if h.lower().startswith(b"content-length")), 0)
+        length = next(
+            (int(h.split(b":")[1]) for h in head.split(b"\r\n") if h.lower().startswith(b"content-length")), 0
+        )
         while len(buffer) < length:
             buffer += connection.recv(65536)
         buffer = buffer[length:]
         count += 1
         body = _BODY.replace(b"000000", f"{id(connection) % 10**9}-{count}".encode())
         connection.sendall(
-            b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+            b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
+            % (len(body), body)
         )

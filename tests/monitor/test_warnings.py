@@ -62,7 +62,13 @@ def levels_shown(desk: Desk) -> list[int]:
 def test_each_level_pops_up_once_over_three_restarts(costmon_home: Path, desk: Desk) -> None:
     """70, 80, 90, 95 and 100 % are each announced once, however often the monitor is restarted in between."""
     assert costmon(costmon_home, "budget", "set", "total", "1USD", "--period", "day").returncode == 0
-    steps = ((72, 2), (9, 2), (10, 1), (5, 1), (4, 1))  # percent spent before; the last four cross a level each
+    steps = (
+        (72, 2),
+        (9, 2),
+        (10, 1),
+        (5, 1),
+        (4, 1),
+    )  # percent spent before; the last four cross a level each
     crossed = 0
     for cents, _ in steps:
         with engine(costmon_home, desk.env):
@@ -98,7 +104,8 @@ def test_another_engine_takes_over_when_the_first_is_killed(costmon_home: Path, 
     """kill -9 of the monitor does not end the warnings while another one runs."""
     assert costmon(costmon_home, "budget", "set", "total", "1USD", "--period", "day").returncode == 0
     first = subprocess.Popen(
-        [sys.executable, "-m", "costmon", "watch", "--quiet"], env={**desk.env, "COSTMON_HOME": str(costmon_home)}
+        [sys.executable, "-m", "costmon", "watch", "--quiet"],
+        env={**desk.env, "COSTMON_HOME": str(costmon_home)},
     )
     wait_for(lambda: (costmon_home / "engine.json").exists(), "the first engine")
     with engine(costmon_home, desk.env):
@@ -123,3 +130,19 @@ def test_a_raised_budget_lifts_its_own_block(costmon_home: Path) -> None:
     assert costmon(costmon_home, "check").returncode == 1
     assert costmon(costmon_home, "budget", "set", "total", "2USD").returncode == 0
     assert costmon(costmon_home, "check").returncode == 0
+
+
+def test_a_removed_ledger_is_noticed(costmon_home: Path) -> None:
+    """After `rm ledger.db` under a running engine, budgets bind again in the new ledger within seconds."""
+    assert costmon(costmon_home, "budget", "set", "total", "1USD", "--period", "day").returncode == 0
+    with engine(costmon_home, dict(os.environ)):
+        wait_for(lambda: (costmon_home / "engine.json").exists(), "the engine")
+        time.sleep(0.5)
+        for name in ("ledger.db", "ledger.db-wal", "ledger.db-shm"):
+            (costmon_home / name).unlink(missing_ok=True)
+        wait_for(
+            lambda: '"name": "total"' in costmon(costmon_home, "budget", "list", "--json").stdout,
+            "the budget",
+        )
+        spend(costmon_home, 100)
+    assert costmon(costmon_home, "check").returncode == 1

@@ -34,7 +34,15 @@ def period(spent: int, assumed: int = 0, reserved: int = 0) -> Period:
     return Period(NOW - 1, NOW + 3_600_000_000, spent, assumed, reserved)
 
 
-def admit(spent: int, estimate: int, *, mode: str = DEFAULT, essential: bool = True, assumed: int = 0, reserved: int = 0) -> int | str:
+def admit(
+    spent: int,
+    estimate: int,
+    *,
+    mode: str = DEFAULT,
+    essential: bool = True,
+    assumed: int = 0,
+    reserved: int = 0,
+) -> int | str:
     """What is reserved, or the rule that refused."""
     try:
         return admission.reservation(
@@ -71,10 +79,15 @@ def admit(spent: int, estimate: int, *, mode: str = DEFAULT, essential: bool = T
         (STRICT, 0, LIMIT + 1, "budget"),
     ],
 )
-def test_the_limit_is_exact_to_the_nano(mode: str, used: int, estimate: int, result: int | str, before: str) -> None:
+def test_the_limit_is_exact_to_the_nano(
+    mode: str, used: int, estimate: int, result: int | str, before: str
+) -> None:
     """The last call that fits goes out, the first that does not is refused, whatever fills the budget."""
     sums = {"spent": 0, "assumed": 0, "reserved": 0, before: used}
-    assert admit(sums["spent"], estimate, mode=mode, assumed=sums["assumed"], reserved=sums["reserved"]) == result
+    assert (
+        admit(sums["spent"], estimate, mode=mode, assumed=sums["assumed"], reserved=sums["reserved"])
+        == result
+    )
 
 
 @pytest.mark.parametrize(
@@ -118,16 +131,21 @@ def test_a_budget_that_only_warns_refuses_nothing() -> None:
 # --- what the refusal says --------------------------------------------------------------------------------------
 
 
-def refusal(spent: int, estimate: int, *, reserved: int = 0, mode: str = DEFAULT, essential: bool = True) -> SpendBlocked:
+def refusal(
+    spent: int, estimate: int, *, reserved: int = 0, mode: str = DEFAULT, essential: bool = True
+) -> SpendBlocked:
     with pytest.raises(SpendBlocked) as caught:
-        admission.reservation(budget(mode), period(spent, 0, reserved), estimate, essential=essential, now=NOW)
+        admission.reservation(
+            budget(mode), period(spent, 0, reserved), estimate, essential=essential, now=NOW
+        )
     return caught.value
 
 
 def test_spent_is_told_from_reserved() -> None:
     """An app learns whether to come back in seconds or tomorrow."""
     spent = refusal(LIMIT, 5)
-    assert (spent.until is not None, spent.retry_after, spent.spent, spent.reserved, spent.limit) == (True, 3600.0, LIMIT, 0, LIMIT)
+    assert spent.until is not None
+    assert (spent.retry_after, spent.spent, spent.reserved, spent.limit) == (3600.0, LIMIT, 0, LIMIT)
     held = refusal(LIMIT // 2, 5, reserved=LIMIT // 2)
     assert (held.until, held.retry_after, held.reserved) == (None, 5.0, LIMIT // 2)
     assert "reserved by calls in flight" in held.reason
@@ -156,7 +174,7 @@ def test_figures_of_the_refusal_survive_pickling() -> None:
 
     one = refusal(LIMIT, 5)
     other = pickle.loads(pickle.dumps(one))
-    assert {k: v for k, v in vars(other).items()} == dict(vars(one))
+    assert vars(other) == vars(one)
     assert str(other) == str(one)
 
 
@@ -167,7 +185,9 @@ def test_figures_of_the_refusal_survive_pickling() -> None:
     ("all", True), ("app=a", True), ("app=b", False), ("provider=p", True), ("model=m", True), ("route=/r", True),
     ("job=j", True), ("route=", False), ("job=x", False),
 ])  # fmt: skip
-def test_a_budget_binds_its_scope_alone(costmon_home: Path, recorder: Recorder, scope: str, counts: bool) -> None:
+def test_a_budget_binds_its_scope_alone(
+    costmon_home: Path, recorder: Recorder, scope: str, counts: bool
+) -> None:
     """A budget on one app, model or route leaves the others alone."""
     number = kit.add_budget(costmon_home, 100, scope=scope)
     with context.context(app="a", route="/r", job="j"):
@@ -175,7 +195,9 @@ def test_a_budget_binds_its_scope_alone(costmon_home: Path, recorder: Recorder, 
         assert kit.period(costmon_home, number)["spent"] == (60 if counts else 0)
 
 
-def test_the_tightest_budget_decides_and_nothing_is_held_on_refusal(costmon_home: Path, recorder: Recorder) -> None:
+def test_the_tightest_budget_decides_and_nothing_is_held_on_refusal(
+    costmon_home: Path, recorder: Recorder
+) -> None:
     """A call that one of three budgets refuses leaves no reservation in the other two."""
     wide = kit.add_budget(costmon_home, LIMIT)
     tight = kit.add_budget(costmon_home, 100, name="tight", scope="provider=p", mode=STRICT)
@@ -228,7 +250,13 @@ def test_the_default_mode_lets_one_call_too_big_through(costmon_home: Path, reco
         recorder.admit(kit.priced(1))
     assert caught.value.until is None
     recorder.settle(held, Outcome("ok", cost=5000))
-    assert kit.period(costmon_home, number) == {"spent": 5700, "assumed": 0, "reserved": 0, "calls": 2, "unpriced": 0}
+    assert kit.period(costmon_home, number) == {
+        "spent": 5700,
+        "assumed": 0,
+        "reserved": 0,
+        "calls": 2,
+        "unpriced": 0,
+    }
 
 
 def test_a_call_that_was_not_billed_gives_its_money_back(costmon_home: Path, recorder: Recorder) -> None:
@@ -238,12 +266,20 @@ def test_a_call_that_was_not_billed_gives_its_money_back(costmon_home: Path, rec
     assert held is not None
     assert kit.period(costmon_home, number)["reserved"] == 100 * 150 + 100 * 600
     recorder.settle(held, Outcome("error", charged=False, error="ConnectError"))
-    assert kit.period(costmon_home, number) == {"spent": 0, "assumed": 0, "reserved": 0, "calls": 1, "unpriced": 0}
+    assert kit.period(costmon_home, number) == {
+        "spent": 0,
+        "assumed": 0,
+        "reserved": 0,
+        "calls": 1,
+        "unpriced": 0,
+    }
     kit.assert_sums_agree(costmon_home)
 
 
 @pytest.mark.parametrize("how", ["cost later", "no price", "free"])
-def test_a_tracked_call_without_a_price_beforehand_counts_too(costmon_home: Path, recorder: Recorder, how: str) -> None:
+def test_a_tracked_call_without_a_price_beforehand_counts_too(
+    costmon_home: Path, recorder: Recorder, how: str
+) -> None:
     """A budget binds an API whose price is only known afterwards; a free one it does not."""
     number = kit.add_budget(costmon_home, 1000, at_95="warn")
     call = kit.priced(0 if how == "free" else None)
@@ -297,7 +333,9 @@ def test_learning_shrinks_reservations(costmon_home: Path, recorder: Recorder) -
     fresh.ledger.close()
 
 
-def test_eight_agents_with_long_limits_are_not_refused_for_nothing(costmon_home: Path, recorder: Recorder) -> None:
+def test_eight_agents_with_long_limits_are_not_refused_for_nothing(
+    costmon_home: Path, recorder: Recorder
+) -> None:
     """With $25 and answers of two cents, calls that could cost $4 each are not refused once a few were seen."""
     kit.add_budget(costmon_home, 25 * 10**9)
     refused = 0
@@ -315,7 +353,9 @@ def test_eight_agents_with_long_limits_are_not_refused_for_nothing(costmon_home:
 
 
 @pytest.mark.parametrize("mode", [STRICT, DEFAULT])
-def test_the_overshoot_stays_within_what_is_published(costmon_home: Path, recorder: Recorder, mode: str) -> None:
+def test_the_overshoot_stays_within_what_is_published(
+    costmon_home: Path, recorder: Recorder, mode: str
+) -> None:
     """Calls that cost more than estimated overshoot by that excess alone; by default plus one call."""
     limit = 100_000
     number = kit.add_budget(costmon_home, limit, mode=mode, at_95="warn")
@@ -336,7 +376,9 @@ def test_the_overshoot_stays_within_what_is_published(costmon_home: Path, record
 # --- orphans ----------------------------------------------------------------------------------------------------
 
 
-def test_the_money_of_a_dead_process_comes_back_to_the_next_caller(costmon_home: Path, recorder: Recorder) -> None:
+def test_the_money_of_a_dead_process_comes_back_to_the_next_caller(
+    costmon_home: Path, recorder: Recorder
+) -> None:
     """A crashed app's reservations do not block the others until the end of the day."""
     number = kit.add_budget(costmon_home, 1000, mode=STRICT, at_95="warn")
 
@@ -352,7 +394,13 @@ def test_the_money_of_a_dead_process_comes_back_to_the_next_caller(costmon_home:
         recorder.admit(kit.priced(101))
     assert caught.value.until is not None
     assert caught.value.reserved == 0
-    assert kit.period(costmon_home, number) == {"spent": 990, "assumed": 0, "reserved": 0, "calls": 3, "unpriced": 0}
+    assert kit.period(costmon_home, number) == {
+        "spent": 990,
+        "assumed": 0,
+        "reserved": 0,
+        "calls": 3,
+        "unpriced": 0,
+    }
     assert kit.rows(costmon_home, "select count(*), sum(cost) from event where note = 'orphan'") == [(2, 900)]
     kit.assert_sums_agree(costmon_home)
 
@@ -362,22 +410,36 @@ def test_a_late_settlement_replaces_the_orphans_estimate(costmon_home: Path, rec
     number = kit.add_budget(costmon_home, 10_000)
     held = recorder.admit(kit.priced(1000))
     assert held is not None
-    recorder.ledger.write_once(lambda db: db.execute("update event set owner = 'elsewhere:1:1:1', lease_until = 1"))
+    recorder.ledger.write_once(
+        lambda db: db.execute("update event set owner = 'elsewhere:1:1:1', lease_until = 1")
+    )
     assert recorder.ledger.write_once(lambda db: booking.settle_orphans(db, kit.now_us())) == 1
     assert kit.period(costmon_home, number)["spent"] == 1000
     kit.assert_sums_agree(costmon_home)
     recorder.settle(held, Outcome("ok", cost=30))
-    assert kit.period(costmon_home, number) == {"spent": 30, "assumed": 0, "reserved": 0, "calls": 1, "unpriced": 0}
+    assert kit.period(costmon_home, number) == {
+        "spent": 30,
+        "assumed": 0,
+        "reserved": 0,
+        "calls": 1,
+        "unpriced": 0,
+    }
     recorder.settle(held, Outcome("ok", cost=9999))  # and only once
     assert kit.period(costmon_home, number)["spent"] == 30
     kit.assert_sums_agree(costmon_home)
 
 
-def test_a_live_call_outlives_its_lease(costmon_home: Path, recorder: Recorder) -> None:
-    """A half-hour stream of a living process is not written off."""
-    recorder.admit(kit.priced(1000))
-    late = kit.now_us() + 3 * booking.LEASE_US
+def test_a_call_is_written_off_after_its_lease_unless_renewed(costmon_home: Path, recorder: Recorder) -> None:
+    """A half-hour stream that is alive keeps its reservation, a call that hangs for ever does not keep the money."""
+    held = recorder.admit(kit.priced(1000))
+    assert held is not None
+    soon, late = (kit.now_us() + factor * booking.LEASE_US // 2 for factor in (1, 3))
+    assert recorder.ledger.write_once(lambda db: booking.settle_orphans(db, soon)) == 0
+    recorder.ledger.now = lambda: late - 1000
+    recorder.renew(held)
     assert recorder.ledger.write_once(lambda db: booking.settle_orphans(db, late)) == 0
+    assert recorder.ledger.write_once(lambda db: booking.settle_orphans(db, late + booking.LEASE_US)) == 1
+    kit.assert_sums_agree(costmon_home)
 
 
 # --- waiting ----------------------------------------------------------------------------------------------------
@@ -449,7 +511,9 @@ def test_a_new_period_frees_the_next_call(costmon_home: Path) -> None:
     now[0] = midnight
     kit.spend(recorder, 7)
     assert os_listing(costmon_home / "switch") == []
-    spent = kit.rows(costmon_home, "select start_at, spent from budget_period where budget_id = ? order by 1", number)
+    spent = kit.rows(
+        costmon_home, "select start_at, spent from budget_period where budget_id = ? order by 1", number
+    )
     assert spent == [(midnight - kit.DAY_US, 1000), (midnight, 7)]
     kit.assert_sums_agree(costmon_home)
     recorder.ledger.close()
@@ -470,7 +534,7 @@ def test_a_call_over_midnight_counts_where_it_was_admitted(costmon_home: Path) -
     assert held is not None
     now[0] = midnight + 5
     recorder.settle(held, Outcome("ok", cost=10))
-    assert kit.rows(costmon_home, "select start_at, spent from budget_period where budget_id = ?", number) == [
-        (midnight - kit.DAY_US, 10)
-    ]
+    assert kit.rows(
+        costmon_home, "select start_at, spent from budget_period where budget_id = ?", number
+    ) == [(midnight - kit.DAY_US, 10)]
     recorder.ledger.close()

@@ -66,9 +66,12 @@ def test_applying_leaves_alone_what_a_person_set(tmp_path) -> None:
     """Raising a budget lifts its own block and nobody else's."""
     folder = str(tmp_path)
     switch.write(folder, switch.Block("all", "holiday", by="operator", since=1))
-    apply(folder, automatic_blocks([entry(TOTAL, 10**8), entry(TRADER, 10**8)], NOW))
-    assert {block.scope: block.automatic for block in switch.blocks(folder)} == {"all": False, "app=trader": True}
-    apply(folder, {})
+    apply(folder, automatic_blocks([entry(TOTAL, 10**8), entry(TRADER, 10**8)], NOW), NOW)
+    assert {block.scope: block.automatic for block in switch.blocks(folder)} == {
+        "all": False,
+        "app=trader": True,
+    }
+    apply(folder, {}, NOW)
     assert [block.scope for block in switch.blocks(folder)] == ["all"]
     assert switch.read(folder, "all").reason == "holiday"
 
@@ -76,7 +79,17 @@ def test_applying_leaves_alone_what_a_person_set(tmp_path) -> None:
 def test_applying_again_keeps_the_moment_it_began(tmp_path) -> None:
     """'Blocked since' tells when the block began, not when it was last looked at."""
     folder = str(tmp_path)
-    apply(folder, automatic_blocks([entry(TOTAL, 10**8)], NOW))
-    apply(folder, automatic_blocks([entry(TOTAL, 10**8 + 1, end=2000)], NOW + 100))
+    apply(folder, automatic_blocks([entry(TOTAL, 10**8)], NOW), NOW)
+    apply(folder, automatic_blocks([entry(TOTAL, 10**8 + 1, end=2000)], NOW + 100), NOW + 100)
     block = switch.read(folder, "all")
     assert (block.since, block.until) == (NOW, 2000)
+
+
+def test_a_clock_set_back_frees_nobody(tmp_path) -> None:
+    """After the clock jumped back a day, the engine leaves today's block where it is."""
+    folder = str(tmp_path)
+    apply(folder, automatic_blocks([entry(TOTAL, 10**8)], NOW), NOW)
+    apply(folder, {}, NOW - 86_400)
+    assert [block.scope for block in switch.blocks(folder)] == ["all"]
+    apply(folder, {}, NOW + 1)
+    assert switch.blocks(folder) == []

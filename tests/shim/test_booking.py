@@ -33,9 +33,18 @@ def event(home: Path, *columns: str) -> Any:
 # --- the law ----------------------------------------------------------------------------------------------------
 
 STEP = st.one_of(
-    st.tuples(st.just("reserve"), st.integers(0, 3000), st.sampled_from(["a", "b"]), st.sampled_from(["p", "q"])),
-    st.tuples(st.just("llm"), st.integers(1, 50), st.sampled_from(["gpt-4o-mini", "no-such-model"]), st.booleans()),
-    st.tuples(st.just("settle"), st.integers(0, 9), st.integers(0, 5000), st.sampled_from(["ok", "error", "dropped"])),
+    st.tuples(
+        st.just("reserve"), st.integers(0, 3000), st.sampled_from(["a", "b"]), st.sampled_from(["p", "q"])
+    ),
+    st.tuples(
+        st.just("llm"), st.integers(1, 50), st.sampled_from(["gpt-4o-mini", "no-such-model"]), st.booleans()
+    ),
+    st.tuples(
+        st.just("settle"),
+        st.integers(0, 9),
+        st.integers(0, 5000),
+        st.sampled_from(["ok", "error", "dropped"]),
+    ),
     st.tuples(st.just("unknown"), st.integers(0, 9)),
     st.tuples(st.just("again"), st.integers(0, 9), st.integers(0, 5000)),
     st.tuples(st.just("refund"), st.integers(0, 9)),
@@ -120,7 +129,9 @@ class World:
         held = self._pick(self.open, number)
         if held is not None:
             self.recorder.ledger.write_once(
-                lambda db: db.execute("update event set owner = 'x:1:1:1', lease_until = 0 where id = ?", (held.attempt.id,))
+                lambda db: db.execute(
+                    "update event set owner = 'x:1:1:1', lease_until = 0 where id = ?", (held.attempt.id,)
+                )
             )
 
     def do_sweep(self) -> None:
@@ -159,7 +170,9 @@ class World:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(STEP, max_size=40))
-def test_every_sum_is_the_sum_of_its_parts(tmp_path_factory: pytest.TempPathFactory, steps: list[Any]) -> None:
+def test_every_sum_is_the_sum_of_its_parts(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[Any]
+) -> None:
     """No order of calls, crashes, refunds, outages and limit changes makes a gauge differ from its events."""
     world = World(tmp_path_factory.mktemp("law") / "home")
     try:
@@ -185,7 +198,10 @@ def test_one_response_seen_twice_is_two_attempts(costmon_home: Path, recorder: R
         held = recorder.admit(kit.priced(cost))
         assert held is not None
         recorder.settle(held, Outcome("ok", cost=cost, response_id="chatcmpl-1"))
-    assert kit.rows(costmon_home, "select response_id, cost from event order by id") == [("chatcmpl-1", 10), (None, 30)]
+    assert kit.rows(costmon_home, "select response_id, cost from event order by id") == [
+        ("chatcmpl-1", 10),
+        (None, 30),
+    ]
     assert kit.period(costmon_home, number)["spent"] == 40
     kit.assert_sums_agree(costmon_home)
 
@@ -197,7 +213,13 @@ def test_a_settlement_comes_once(costmon_home: Path, recorder: Recorder) -> None
     assert held is not None
     for cost in (10, 500, 0):
         recorder.settle(held, Outcome("ok", cost=cost))
-    assert kit.period(costmon_home, number) == {"spent": 10, "assumed": 0, "reserved": 0, "calls": 1, "unpriced": 0}
+    assert kit.period(costmon_home, number) == {
+        "spent": 10,
+        "assumed": 0,
+        "reserved": 0,
+        "calls": 1,
+        "unpriced": 0,
+    }
     kit.assert_sums_agree(costmon_home)
 
 
@@ -211,7 +233,7 @@ def test_an_unknown_price_is_null_and_assumed(costmon_home: Path, recorder: Reco
     assert found["spent"] == 0
     assert found["assumed"] > 150 * 1000
     assert (found["unpriced"], found["reserved"]) == (1, 0)
-    assert event(costmon_home, "cost", "cost_status", "currency") == (None, "unknown", "")
+    assert event(costmon_home, "cost", "cost_status") == (None, "unknown")
     kit.assert_sums_agree(costmon_home)
 
 
@@ -231,7 +253,10 @@ def test_a_foreign_budget_is_charged_at_the_rate_of_admission(costmon_home: Path
 
     def rate(numerator: int, denominator: int) -> None:
         db = kit.connect(costmon_home)
-        db.execute("insert or replace into exchange_rate values ('USD', 'KRW', 0, ?, ?, 'test')", (numerator, denominator))
+        db.execute(
+            "insert or replace into exchange_rate values ('USD', 'KRW', 0, ?, ?, 'test')",
+            (numerator, denominator),
+        )
         kit.put_setting(db, "generation", str(numerator))
         db.close()
 
@@ -264,9 +289,13 @@ def test_hostile_texts_are_stored_tame(costmon_home: Path, recorder: Recorder) -
     evil = "\x1b[31m'; drop table event; --\ud800\n" + "x" * 1_000_000
     held = recorder.admit(kit.priced(1, provider=evil, model=evil, endpoint=evil))
     assert held is not None
-    outcome = Outcome("ok", cost=1, error=evil, request_id=evil, response_id=evil, service_tier=evil, model=evil)
+    outcome = Outcome(
+        "ok", cost=1, error=evil, request_id=evil, response_id=evil, service_tier=evil, model=evil
+    )
     recorder.settle(held, outcome)
-    for value in event(costmon_home, "provider", "model", "endpoint", "error", "request_id", "response_id", "service_tier"):
+    for value in event(
+        costmon_home, "provider", "model", "endpoint", "error", "request_id", "response_id", "service_tier"
+    ):
         assert value.startswith("[31m'; drop table")
         assert len(value) <= 200
     kit.assert_sums_agree(costmon_home)
@@ -278,7 +307,10 @@ def test_a_servers_model_names_do_not_fill_the_memory(costmon_home: Path, record
         held = recorder.admit(kit.llm())
         assert held is not None
         usage = {"input_tokens": 1, "output_tokens": 1}
-        recorder.settle(held, Outcome("ok", usage=usage, model=f"{number}" + "x" * 1_000_000, service_tier="y" * 1_000_000))
+        recorder.settle(
+            held,
+            Outcome("ok", usage=usage, model=f"{number}" + "x" * 1_000_000, service_tier="y" * 1_000_000),
+        )
     assert sum(len(key[1]) + len(key[2]) for key in recorder._costing._prices._cards) < 100_000
 
 
@@ -328,7 +360,9 @@ def periods(home: Path, *bounds: tuple[int, int]) -> tuple[sqlite3.Connection, B
     number = kit.add_budget(home, 100, start=bounds[0][0], end=bounds[0][1])
     db = kit.connect(home)
     for start, end in bounds[1:]:
-        db.execute("insert into budget_period (budget_id, start_at, end_at) values (?, ?, ?)", (number, start, end))
+        db.execute(
+            "insert into budget_period (budget_id, start_at, end_at) values (?, ?, ?)", (number, start, end)
+        )
     return db, policy.load(db).budgets[0]
 
 
@@ -350,7 +384,12 @@ def test_an_instant_is_in_exactly_one_period(costmon_home: Path, now: int, start
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 1000), st.integers(1, 10**6), st.integers(1, 10**6)), min_size=1, max_size=5, unique_by=lambda r: r[0]),
+    st.lists(
+        st.tuples(st.integers(0, 1000), st.integers(1, 10**6), st.integers(1, 10**6)),
+        min_size=1,
+        max_size=5,
+        unique_by=lambda rate: rate[0],
+    ),
     st.integers(-10, 1100),
 )
 def test_the_newest_rate_not_after_the_instant_holds(rates: list[tuple[int, int, int]], at: int) -> None:

@@ -39,7 +39,17 @@ def test_an_interval_nobody_can_read(every: object) -> None:
 
 
 def row(home: Path) -> dict[str, object]:
-    names = ("app", "name", "every_us", "next_run_at", "started_at", "ended_at", "outcome", "runs", "failures")
+    names = (
+        "app",
+        "name",
+        "every_us",
+        "next_run_at",
+        "started_at",
+        "ended_at",
+        "outcome",
+        "runs",
+        "failures",
+    )
     (found,) = kit.rows(home, f"select {', '.join(names)} from job")
     return dict(zip(names, found, strict=True))
 
@@ -50,7 +60,12 @@ def test_a_run_is_announced(costmon_home: Path) -> None:
     with costmon.context(app="trader"), costmon.job("trade", every="60m"):
         assert labels()[2] == "trade"
         during = row(costmon_home)
-    assert (during["app"], during["name"], during["outcome"], during["runs"]) == ("trader", "trade", "running", 1)
+    assert (during["app"], during["name"], during["outcome"], during["runs"]) == (
+        "trader",
+        "trade",
+        "running",
+        1,
+    )
     assert before <= int(str(during["started_at"])) <= kit.now_us()
     assert during["next_run_at"] == int(str(during["started_at"])) + 3600 * SECOND
     after = row(costmon_home)

@@ -58,11 +58,19 @@ def test_a_process_that_knew_the_budget_spends_what_was_left(costmon_home: Path,
     assert caught.value.rule == "ledger"
     assert "costmon doctor" in caught.value.reason
     assert recorder.drain(2) == 0
-    assert kit.period(costmon_home, number) == {"spent": 1000, "assumed": 0, "reserved": 0, "calls": 4, "unpriced": 0}
+    assert kit.period(costmon_home, number) == {
+        "spent": 1000,
+        "assumed": 0,
+        "reserved": 0,
+        "calls": 4,
+        "unpriced": 0,
+    }
     kit.assert_sums_agree(costmon_home)
 
 
-def test_the_default_mode_allows_one_call_too_big_in_an_outage_too(costmon_home: Path, recorder: Recorder) -> None:
+def test_the_default_mode_allows_one_call_too_big_in_an_outage_too(
+    costmon_home: Path, recorder: Recorder
+) -> None:
     """The rule of the last call is the same with and without the ledger."""
     kit.add_budget(costmon_home, 1000, at_95="warn")
     kit.spend(recorder, 400)
@@ -182,7 +190,9 @@ def test_a_known_budget_of_yesterday_is_not_todays(costmon_home: Path) -> None:
     recorder.ledger.close()
 
 
-def test_three_seconds_of_lock(costmon_home: Path, recorder: Recorder, caplog: pytest.LogCaptureFixture) -> None:
+def test_three_seconds_of_lock(
+    costmon_home: Path, recorder: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
     """Another process locks the ledger for 3 s: calls wait 0.3 s at most, the log says it once, nothing is lost."""
     caplog.set_level(logging.WARNING, "costmon")
     kit.add_budget(costmon_home, 10**12)
@@ -245,7 +255,9 @@ def test_a_fault_of_ours_is_not_the_apps(
         raise ZeroDivisionError
 
     part, _, function = name.rpartition(".")
-    recorder._spool.append((recorder._without_ledger(sqlite3.Error(), kit.priced(3), LABELS), Outcome("ok", cost=3), 5))  # type: ignore[arg-type]
+    recorder._spool.append(
+        (recorder._without_ledger(sqlite3.Error(), kit.priced(3), LABELS), Outcome("ok", cost=3), 5)
+    )  # type: ignore[arg-type]
     with monkeypatch.context() as patched:
         patched.setattr(getattr(recorder, part) if part else recorder, function, broken)
         held = recorder.admit(kit.llm())

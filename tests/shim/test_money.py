@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costmon.shim.money import NANO, PAR, Money, Rate, amount, convert, divide_half_even, format_money, to_nano
+from costmon.shim.money import (
+    NANO,
+    PAR,
+    Money,
+    Rate,
+    amount,
+    convert,
+    divide_half_even,
+    format_money,
+    to_nano,
+)
 
 
 @pytest.mark.parametrize(

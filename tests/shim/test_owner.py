@@ -29,9 +29,7 @@ def test_a_child_is_another_owner() -> None:
 
 def test_a_killed_process_nobody_reaped_is_gone() -> None:
     """A worker whose parent never waits for it does not hold its budget for ever."""
-    child = subprocess.Popen(
-        [sys.executable, "-c", "import time; time.sleep(60)"], stdout=subprocess.DEVNULL
-    )
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], stdout=subprocess.DEVNULL)
     boot = owner().rsplit(":", 2)[0]
     with open(f"/proc/{child.pid}/stat", "rb") as file:
         start = file.read().rpartition(b")")[2].split()[19].decode()

@@ -205,7 +205,9 @@ def test_a_file_where_the_folder_should_be_blocks(tmp_path: Path) -> None:
     assert check(path) is not None
 
 
-@pytest.mark.parametrize("since", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+12:00", "x" * 1000, 7, None])
+@pytest.mark.parametrize(
+    "since", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+12:00", "x" * 1000, 7, None]
+)
 def test_an_impossible_date_does_not_reach_the_app(
     costmon_home: Path, since: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,7 +222,10 @@ def test_an_impossible_date_does_not_reach_the_app(
 
 def test_a_reason_cannot_draw_on_the_terminal(folder: Path) -> None:
     """Escape codes and surrogates in a switch file do not reach whoever prints the refusal."""
-    write(folder, '{"state": "blocked", "reason": "\\u001b[2J\\u202eon\\ud800", "by": "\\u009b31m", "period": "\\n"}')
+    write(
+        folder,
+        '{"state": "blocked", "reason": "\\u001b[2J\\u202eon\\ud800", "by": "\\u009b31m", "period": "\\n"}',
+    )
     found = check(folder)
     assert found is not None
     assert (found.reason, found.by, found.period) == ("[2Jon", "31m", "")
@@ -231,7 +236,9 @@ def test_a_reason_cannot_draw_on_the_terminal(folder: Path) -> None:
 
 
 def automatic(until: int, scope: str = "all", **more: bool) -> Block:
-    return Block(scope, "spent", by="budget total", since=NOW - HOUR, until=until, period="day", automatic=True, **more)
+    return Block(
+        scope, "spent", by="budget total", since=NOW - HOUR, until=until, period="day", automatic=True, **more
+    )
 
 
 @pytest.mark.parametrize(("until", "blocked"), [(NOW + 1, True), (NOW, False), (NOW - 1, False)])
@@ -401,7 +408,16 @@ def test_a_long_scope_is_listed_and_lifted_like_any_other(folder: Path) -> None:
 def test_a_listing_skips_what_is_no_scope(folder: Path) -> None:
     """Stray files, the readers' traces and forged hashes do not show as blocks."""
     switch.touch_reader(str(folder), "trader")
-    for name in ("README", ".new-1-aa", "user=x", "app=", "app=Trader", "app=%zz", "app=%2e", "app=~" + "0" * 64):
+    for name in (
+        "README",
+        ".new-1-aa",
+        "user=x",
+        "app=",
+        "app=Trader",
+        "app=%zz",
+        "app=%2e",
+        "app=~" + "0" * 64,
+    ):
         (folder / name).write_text(json.dumps({**GOOD, "scope": "app=forged"}))
     os.mkfifo(folder / "app=~fifo")
     (folder / b"app=\xff".decode(errors="surrogateescape")).touch()
@@ -421,7 +437,10 @@ def test_files_are_private_under_any_umask(tmp_path: Path) -> None:
         switch.touch_reader(str(folder), "app")
 
     kit.forked(make)()
-    found = {path.relative_to(tmp_path).as_posix(): stat.S_IMODE(path.lstat().st_mode) for path in tmp_path.rglob("*")}
+    found = {
+        path.relative_to(tmp_path).as_posix(): stat.S_IMODE(path.lstat().st_mode)
+        for path in tmp_path.rglob("*")
+    }
     assert found == {
         "a": 0o700, "a/b": 0o700, "a/b/switch": 0o700, "a/b/switch/all": 0o600, "a/b/switch/readers": 0o700,
         "a/b/switch/readers/app": 0o600,
@@ -468,7 +487,9 @@ def test_what_is_written_is_what_is_read(
 ) -> None:
     """A block reads back as it was set."""
     folder = str(tmp_path_factory.mktemp("s"))
-    block = Block("all", reason, since=since, until=since if auto else None, automatic=auto, exempts_essential=exempts)
+    block = Block(
+        "all", reason, since=since, until=since if auto else None, automatic=auto, exempts_essential=exempts
+    )
     switch.write(folder, block)
     found = switch.read(folder, "all")
     assert found is not None

@@ -92,7 +92,9 @@ def test_a_price_the_result_tells(costmon_home: Path) -> None:
 def test_prices_add_up(costmon_home: Path) -> None:
     """A fee per call plus a price per token plus what the result says."""
 
-    @costmon.track("x", cost_per_call="0.01", cost_per_token="0.001", tokens=lambda r: 5, cost=lambda r: "0.1")
+    @costmon.track(
+        "x", cost_per_call="0.01", cost_per_token="0.001", tokens=lambda r: 5, cost=lambda r: "0.1"
+    )
     def call() -> None: ...
 
     call()
@@ -110,7 +112,8 @@ def test_without_a_price_it_is_unknown_not_free(costmon_home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["free", "", "NaN", "Infinity", "-1", -0.01, float("nan"), True, 10**9, "1e300", [], "0x10", "\ud800"]
+    "value",
+    ["free", "", "NaN", "Infinity", "-1", -0.01, float("nan"), True, 10**9, "1e300", [], "0x10", "\ud800"],
 )
 @pytest.mark.parametrize("name", ["cost_per_call", "cost_per_token", "per_minute"])
 def test_a_price_that_is_none_is_refused_at_once(name: str, value: Any) -> None:
@@ -169,7 +172,9 @@ def test_a_huge_price_is_still_an_integer(costmon_home: Path) -> None:
 
     for _ in range(3):
         call()
-    assert kit.rows(costmon_home, "select typeof(sum(cost)), typeof(max(cost)) from rollup_day") == [("integer", "integer")]
+    assert kit.rows(costmon_home, "select typeof(sum(cost)), typeof(max(cost)) from rollup_day") == [
+        ("integer", "integer")
+    ]
     kit.assert_sums_agree(costmon_home)
 
 
@@ -230,7 +235,9 @@ class Boom(Exception):
 
 
 @pytest.mark.parametrize("kind", ["sync", "coroutine", "generator", "async generator"])
-@pytest.mark.parametrize("error", [Boom(CANARY), KeyError(CANARY), KeyboardInterrupt(), SystemExit(3), asyncio.CancelledError()])
+@pytest.mark.parametrize(
+    "error", [Boom(CANARY), KeyError(CANARY), KeyboardInterrupt(), SystemExit(3), asyncio.CancelledError()]
+)
 async def test_an_exception_is_the_apps_own(costmon_home: Path, kind: str, error: BaseException) -> None:
     """The very exception object comes out, and the ledger knows its class and nothing of its text."""
     tracked = costmon.track("x", cost_per_call="0.01")
@@ -253,15 +260,26 @@ async def test_an_exception_is_the_apps_own(costmon_home: Path, kind: str, error
         yield 1
         raise error
 
-    functions = {"sync": sync, "coroutine": coroutine, "generator": generator, "async generator": async_generator}
+    functions = {
+        "sync": sync,
+        "coroutine": coroutine,
+        "generator": generator,
+        "async generator": async_generator,
+    }
     with pytest.raises(type(error)) as caught:
         await result_of(functions[kind])
     assert caught.value is error
     assert caught.value.__cause__ is None
     found = event(costmon_home)
     assert (found["outcome"], found["error"], found["cost"]) == ("error", type(error).__name__, CENT)
-    for path in costmon_home.rglob("*"):
-        assert path.is_dir() or CANARY.encode() not in path.read_bytes(), path
+    assert_canary_is_nowhere(costmon_home)
+
+
+def assert_canary_is_nowhere(home: Path) -> None:
+    for path in home.rglob("*"):
+        data = b"" if path.is_dir() else path.read_bytes()
+        assert CANARY.encode() not in data, path
+        assert CANARY[::-1].encode() not in data, path
 
 
 def test_arguments_and_results_are_not_stored(costmon_home: Path) -> None:
@@ -272,10 +290,7 @@ def test_arguments_and_results_are_not_stored(costmon_home: Path) -> None:
         return question[::-1]
 
     ask(CANARY)
-    for path in costmon_home.rglob("*"):
-        data = b"" if path.is_dir() else path.read_bytes()
-        assert CANARY.encode() not in data
-        assert CANARY[::-1].encode() not in data
+    assert_canary_is_nowhere(costmon_home)
 
 
 def test_a_generator_talks_both_ways(costmon_home: Path) -> None:
@@ -309,7 +324,10 @@ def test_a_generator_talks_both_ways(costmon_home: Path) -> None:
     next(talk)
     talk.close()
     assert log[-1] == "closed"
-    assert [row[0] for row in kit.rows(costmon_home, "select outcome from event order by id")] == ["ok", "dropped"]
+    assert [row[0] for row in kit.rows(costmon_home, "select outcome from event order by id")] == [
+        "ok",
+        "dropped",
+    ]
 
 
 async def test_an_async_generator_talks_both_ways(costmon_home: Path) -> None:
@@ -342,7 +360,10 @@ async def test_an_async_generator_talks_both_ways(costmon_home: Path) -> None:
     assert log[-1] == "closed"
     async for _ in chat():
         break
-    assert [row[0] for row in kit.rows(costmon_home, "select outcome from event order by id limit 2")] == ["ok", "dropped"]
+    assert [row[0] for row in kit.rows(costmon_home, "select outcome from event order by id limit 2")] == [
+        "ok",
+        "dropped",
+    ]
 
 
 def test_a_generator_nobody_reads_made_no_call(costmon_home: Path) -> None:
@@ -506,11 +527,13 @@ def test_guard_asks_the_switch(costmon_home: Path) -> None:
 
 
 @pytest.mark.parametrize("value", ["0", "false", "No", " off "])
-async def test_switched_off_it_does_nothing(costmon_home: Path, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+async def test_switched_off_it_does_nothing(
+    costmon_home: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
     """COSTMON_ENABLED=0: nothing is written, nothing is refused, not even by the switch."""
     (costmon_home / "switch").mkdir(parents=True)
     (costmon_home / "switch" / "all").touch()
-    before = sorted(path.name for path in costmon_home.rglob("*"))
+    before = listing(costmon_home)
     monkeypatch.setenv("COSTMON_ENABLED", value)
     for function in decorated().values():
         assert await result_of(function, 1) == (1, (), "c", {})
@@ -518,7 +541,11 @@ async def test_switched_off_it_does_nothing(costmon_home: Path, monkeypatch: pyt
     costmon.instrument(app="x")
     with costmon.job("j", every="1h"):
         pass
-    assert sorted(path.name for path in costmon_home.rglob("*")) == before
+    assert listing(costmon_home) == before
+
+
+def listing(home: Path) -> list[str]:
+    return sorted(path.name for path in home.rglob("*"))
 
 
 def test_a_dead_home_is_not_the_apps_problem(costmon_home: Path) -> None:

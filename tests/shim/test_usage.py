@@ -29,7 +29,11 @@ OPENAI_RESPONSE = {
         "output_tokens": 350, "output_tokens_details": {"reasoning_tokens": 256}, "total_tokens": 1550,
     },
 }  # fmt: skip
-EMBEDDING = {"object": "list", "model": "text-embedding-3-small", "usage": {"prompt_tokens": 8, "total_tokens": 8}}
+EMBEDDING = {
+    "object": "list",
+    "model": "text-embedding-3-small",
+    "usage": {"prompt_tokens": 8, "total_tokens": 8},
+}
 ANTHROPIC = {
     "id": "msg_01X", "type": "message", "model": "claude-sonnet-5",
     "usage": {
@@ -40,8 +44,9 @@ ANTHROPIC = {
         "service_tier": "standard", "inference_geo": "global",
     },
 }  # fmt: skip
-XAI = {"usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 220, "prompt_tokens_details": {"cached_tokens": 30},
-       "completion_tokens_details": {"reasoning_tokens": 100}, "cost_in_usd_ticks": 5}}  # fmt: skip
+XAI = {"usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 220,
+       "prompt_tokens_details": {"cached_tokens": 30}, "cost_in_usd_ticks": 5,
+       "completion_tokens_details": {"reasoning_tokens": 100}}}  # fmt: skip
 DEEPSEEK = {"usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120, "prompt_cache_hit_tokens": 64,
             "prompt_cache_miss_tokens": 36, "completion_tokens_details": {"reasoning_tokens": 5}}}  # fmt: skip
 GROQ = {"id": "chatcmpl-g", "choices": [], "x_groq": {"id": "req_1", "usage": {
@@ -50,9 +55,11 @@ MOONSHOT = {"choices": [{"index": 0, "finish_reason": "stop", "usage": {"prompt_
             "total_tokens": 32, "cached_tokens": 7}}]}  # fmt: skip
 OPENROUTER = {"id": "gen-1", "usage": {"prompt_tokens": 10, "completion_tokens": 4, "total_tokens": 14, "cost": 0.95,
               "prompt_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 6}}}  # fmt: skip
-MISTRAL = {"usage": {"prompt_tokens": 5, "completion_tokens": 6, "total_tokens": 11, "prompt_audio_seconds": None}}
+MISTRAL = {
+    "usage": {"prompt_tokens": 5, "completion_tokens": 6, "total_tokens": 11, "prompt_audio_seconds": None}
+}
 SPARSE = {"usage": {"prompt_tokens": 5, "completion_tokens": 6}}
-NULLS = {"usage": {"prompt_tokens": 5, "completion_tokens": 6, "prompt_tokens_details": None, "completion_tokens_details": None}}
+NULLS = {"usage": {**SPARSE["usage"], "prompt_tokens_details": None, "completion_tokens_details": None}}
 FLOATS = {"usage": {"prompt_tokens": 5.0, "completion_tokens": 6.0, "total_tokens": 11.0}}
 
 GOLDEN: list[tuple[str, Api, dict[str, Any], dict[str, int]]] = [
@@ -84,7 +91,9 @@ GOLDEN: list[tuple[str, Api, dict[str, Any], dict[str, int]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("api", "document", "expected"), [row[1:] for row in GOLDEN], ids=[row[0] for row in GOLDEN])
+@pytest.mark.parametrize(
+    ("api", "document", "expected"), [row[1:] for row in GOLDEN], ids=[row[0] for row in GOLDEN]
+)
 def test_a_providers_own_shape(api: Api, document: dict[str, Any], expected: dict[str, int]) -> None:
     """The tokens on the screen are the tokens on the provider's bill."""
     assert usage.read_usage(api, document) == expected
@@ -125,7 +134,12 @@ def nested(path: str, value: object) -> dict[str, Any]:
 @pytest.mark.parametrize("path", FIELDS)
 def test_a_hostile_count_is_never_money(path: str, value: object) -> None:
     """NaN, a negative, an astronomic or a textual count neither raises nor lowers nor poisons a sum."""
-    for api, good in ((CHAT, SPARSE), (RESPONSES, OPENAI_RESPONSE), (MESSAGES, ANTHROPIC), (EMBEDDINGS, EMBEDDING)):
+    for api, good in (
+        (CHAT, SPARSE),
+        (RESPONSES, OPENAI_RESPONSE),
+        (MESSAGES, ANTHROPIC),
+        (EMBEDDINGS, EMBEDDING),
+    ):
         found = usage.read_usage(api, {"usage": {**good["usage"], **nested(path, value)}})  # type: ignore[dict-item]
         if found is not None:
             assert all(type(count) is int and 0 <= count <= 4 * usage.MAX_COUNT for count in found.values())
@@ -146,14 +160,18 @@ def test_a_usage_of_another_shape_is_unknown(raw: object) -> None:
         assert usage.read_usage(api, {"usage": raw}) is None
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(
-        ["usage", "response", "message", "choices", "delta", "id", "model", "input_tokens", "prompt_tokens", "output_tokens",
-         "completion_tokens", "x_groq", "type", "error", "content", "text", "0", "prompt_tokens_details", "cached_tokens"]),
-        inner, max_size=5),
-    max_leaves=25,
+KEYS = st.sampled_from(
+    ["usage", "response", "message", "choices", "delta", "id", "model", "input_tokens", "prompt_tokens", "output_tokens",
+     "completion_tokens", "x_groq", "type", "error", "content", "text", "0", "prompt_tokens_details", "cached_tokens"]
 )  # fmt: skip
+LEAF = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=5)
+
+
+def _containers(inner: st.SearchStrategy) -> st.SearchStrategy:
+    return st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=5)
+
+
+JSON = st.recursive(LEAF, _containers, max_leaves=25)
 
 
 @given(st.dictionaries(st.sampled_from(["usage", "response", "message", "choices", "x_groq", "model"]), JSON))
@@ -217,7 +235,9 @@ def test_a_call_is_recognised_by_its_path(method: str, path: str, api: Api | Non
         (MESSAGES, {"text": "hello", "channel": "#general"}, None),  # a chat app's own /messages
     ],
 )  # fmt: skip
-def test_a_call_is_recognised_by_its_body(api: Api, body: dict[str, Any], seen: tuple[str, bool, int | None] | None) -> None:
+def test_a_call_is_recognised_by_its_body(
+    api: Api, body: dict[str, Any], seen: tuple[str, bool, int | None] | None
+) -> None:
     """Another service with a similar path is left alone."""
     found = usage.recognise(api, "/v1" + api.path, json.dumps(body).encode())
     assert (found and (found.model, found.stream, found.max_output)) == seen
@@ -252,7 +272,10 @@ def test_tokens_are_counted_where_the_app_counted_them() -> None:
 )  # fmt: skip
 def test_the_host_names_the_provider(host: str, port: int | None, provider: str) -> None:
     """The config's host map first, then the known hosts, else the API's family."""
-    assert usage.provider_of(CHAT, host, port, {"localhost:8000": {"provider": "mine", "free": True}})[0] == provider
+    assert (
+        usage.provider_of(CHAT, host, port, {"localhost:8000": {"provider": "mine", "free": True}})[0]
+        == provider
+    )
 
 
 @pytest.mark.parametrize("depth", [100, 900, 50_000])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from bisect import bisect_right
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -12,7 +11,8 @@ from costmon.budget.periods import Period
 from costmon.config import Budget
 from costmon.monitor.compile.days import corrections_paused
 from costmon.shim.events import id_floor
-from costmon.shim.money import PAR, Rate, convert
+from costmon.shim.money import Rate, convert
+from costmon.shim.policy import load
 
 _COLUMNS = {"provider": "provider", "model": "model", "app": "app", "route": "route", "job": "job"}
 
@@ -22,6 +22,7 @@ class _Event(NamedTuple):
     created_at: int
     state: str
     reserved: int
+    charge: int
     cost: int | None
     currency: str
     charges: str
@@ -63,7 +64,7 @@ def _events(db: sqlite3.Connection, budget: Budget, period: Period) -> list[_Eve
     column = _COLUMNS.get(budget.scope_key)
     scope = f" and {column} = ?" if column else ""
     rows = db.execute(
-        "select id, created_at, state, reserved, cost, currency, charges from event"  # noqa: S608 - names are ours
+        "select id, created_at, state, reserved, coalesce(charge, reserved), cost, currency, charges from event"  # noqa: S608 - names are ours
         f" where id >= ? and created_at >= ? and created_at < ?{scope}",
         (
             id_floor(period.start_us),
@@ -82,7 +83,7 @@ def _share(event: _Event, rate: Rate | None) -> _Share:
     reserved = convert(event.reserved, rate)
     if event.state == "reserved":
         return _Share(event, rate, reserved, 0)
-    return _Share(event, rate, reserved, reserved if event.cost is None else convert(event.cost, rate))
+    return _Share(event, rate, reserved, convert(event.charge if event.cost is None else event.cost, rate))
 
 
 def _charges(share: _Share, live: set[int], budget_id: int, start_us: int) -> str:
@@ -107,23 +108,9 @@ def _totals(shares: list[_Share]) -> tuple[int, int, int, int, int]:
 
 def _rates(db: sqlite3.Connection, quote: str) -> Callable[[str, int], Rate | None]:
     """A function (currency, instant) → the rate into `quote` of that moment, None if none is on file."""
-    rates: dict[str, tuple[list[int], list[Rate]]] = {}
-    for base, from_at, numerator, denominator in db.execute(
-        "select base, from_at, numerator, denominator from exchange_rate where quote = ? order by from_at",
-        (quote,),
-    ):
-        starts, values = rates.setdefault(base, ([], []))
-        starts.append(from_at)
-        values.append(Rate(numerator, denominator))
+    rules = load(db)
 
     def rate_at(currency: str, at: int) -> Rate | None:
-        # An event without a price may not say its currency; estimates are in USD.
-        base = currency or "USD"
-        if base == quote:
-            return PAR
-        if base not in rates:
-            return None
-        starts, values = rates[base]
-        return values[max(0, bisect_right(starts, at) - 1)]
+        return rules.rate(currency or "USD", quote, at)
 
     return rate_at

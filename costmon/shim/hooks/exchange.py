@@ -94,7 +94,7 @@ def begin(module: ModuleType, request: Any) -> Exchange | None:
         input_tokens=usage.estimate_tokens(found.input_bytes, found.attachments),
         max_output=found.max_output,
         has_output=api.has_output,
-        free=free,
+        free=free or (provider == "openrouter" and found.model.endswith(":free")),
         anywhere=provider == api.family and host not in usage.KNOWN_HOSTS,
     )
     return Exchange(module, recorder, api, call)

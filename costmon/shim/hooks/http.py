@@ -1,13 +1,14 @@
 """httpx and httpx2 (the same API): `Client.send` and `AsyncClient.send`, one event for each attempt.
 
-The app gets exactly its own response, bytes and exceptions. A context variable keeps a client that sends through
-another one from being counted twice. Everything heavy is loaded by the first call that is metered.
+The app gets exactly its own response, bytes and exceptions. A client that sends through another one is counted once: the
+inner `send` finds the outer one on the call stack. (A flag could be left set by an interrupt, or inherited by a task, and
+would then blind us.) Everything heavy is loaded by the first call that is metered.
 """
 
 from __future__ import annotations
 
 import functools
-from contextvars import ContextVar
+import sys
 
 from costmon.shim import runtime
 from costmon.shim.faults import report
@@ -15,12 +16,12 @@ from costmon.shim.faults import report
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import ModuleType
+    from types import CodeType, FrameType, ModuleType
     from typing import Any
 
     from costmon.shim.hooks.exchange import Exchange
 
-sending: ContextVar[bool] = ContextVar("costmon_sending", default=False)
+_sends: set[CodeType] = set()
 _MARK = "__costmon__"
 # The last parts of the paths in usage.APIS; anything else costs a host this one comparison.
 _TAILS = ("/chat/completions", "/responses", "/embeddings", "/messages")
@@ -36,46 +37,40 @@ def patch(module: ModuleType) -> None:
 def _wrap(module: ModuleType, original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def send(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        exchange = None if sending.get() else _begin(module, request)
+        exchange = _begin(module, request)
         if exchange is None:
             return original(self, request, *args, **kwargs)
-        token = sending.set(True)
         try:
             exchange.admit()
-            try:
-                response = original(self, request, *args, **kwargs)
-            except BaseException as error:
-                exchange.raised(error)
-                raise
-            exchange.responded(response, streamed=bool(kwargs.get("stream")))
-            return response
-        finally:
-            sending.reset(token)
+            response = original(self, request, *args, **kwargs)
+        except BaseException as error:
+            exchange.raised(error)
+            raise
+        exchange.responded(response, streamed=bool(kwargs.get("stream")))
+        return response
 
     setattr(send, _MARK, True)
+    _sends.add(getattr(send, "__code__"))  # noqa: B009 - the checker sees a wrapper type
     return send
 
 
 def _wrap_async(module: ModuleType, original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     async def send(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        exchange = None if sending.get() else _begin(module, request)
+        exchange = _begin(module, request)
         if exchange is None:
             return await original(self, request, *args, **kwargs)
-        token = sending.set(True)
         try:
             await exchange.admit_async()
-            try:
-                response = await original(self, request, *args, **kwargs)
-            except BaseException as error:
-                exchange.raised(error)
-                raise
-            exchange.responded(response, streamed=bool(kwargs.get("stream")))
-            return response
-        finally:
-            sending.reset(token)
+            response = await original(self, request, *args, **kwargs)
+        except BaseException as error:
+            exchange.raised(error)
+            raise
+        exchange.responded(response, streamed=bool(kwargs.get("stream")))
+        return response
 
     setattr(send, _MARK, True)
+    _sends.add(getattr(send, "__code__"))  # noqa: B009 - the checker sees a wrapper type
     return send
 
 
@@ -88,9 +83,20 @@ def _begin(module: ModuleType, request: Any) -> Exchange | None:
             or not runtime.enabled()
         ):
             return None
+        if on_stack(_sends, sys._getframe(2)):
+            return None
         from costmon.shim.hooks.exchange import begin
 
         return begin(module, request)
     except Exception as error:
         report("recognise", f"costmon could not look at a request: {type(error).__name__}")
         return None
+
+
+def on_stack(codes: set[CodeType], frame: FrameType | None) -> bool:
+    """Whether a function of `codes` is running in `frame` or outside it, awaiting coroutines included."""
+    while frame is not None:
+        if frame.f_code in codes:
+            return True
+        frame = frame.f_back
+    return False

@@ -7,17 +7,17 @@ A refusal must reach the app as SpendBlocked, at once. So inside such an SDK the
 from __future__ import annotations
 
 import functools
-from contextvars import ContextVar
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import ModuleType
+    from types import CodeType, ModuleType
     from typing import Any, NoReturn
 
     from costmon.errors import SpendBlocked
 
-inside: ContextVar[bool] = ContextVar("costmon_inside_sdk", default=False)
+_requests: set[CodeType] = set()
 _MARK = "__costmon__"
 
 
@@ -40,7 +40,9 @@ def patch(module: ModuleType) -> None:
 
 def refuse(blocked: SpendBlocked) -> NoReturn:
     """Raise a refusal in the form that fits where we are."""
-    if inside.get():
+    from costmon.shim.hooks.http import on_stack
+
+    if on_stack(_requests, sys._getframe(1)):
         raise Refused(blocked)
     raise blocked
 
@@ -48,28 +50,24 @@ def refuse(blocked: SpendBlocked) -> NoReturn:
 def _wrap(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def request(*args: Any, **kwargs: Any) -> Any:
-        token = inside.set(True)
         try:
             return original(*args, **kwargs)
         except Refused as refused:
             raise refused.blocked from None
-        finally:
-            inside.reset(token)
 
     setattr(request, _MARK, True)
+    _requests.add(getattr(request, "__code__"))  # noqa: B009 - the checker sees a wrapper type
     return request
 
 
 def _wrap_async(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     async def request(*args: Any, **kwargs: Any) -> Any:
-        token = inside.set(True)
         try:
             return await original(*args, **kwargs)
         except Refused as refused:
             raise refused.blocked from None
-        finally:
-            inside.reset(token)
 
     setattr(request, _MARK, True)
+    _requests.add(getattr(request, "__code__"))  # noqa: B009 - the checker sees a wrapper type
     return request

@@ -86,7 +86,8 @@ def add_budget(
 
 def put_setting(db: sqlite3.Connection, key: str, value: str) -> None:
     db.execute(
-        "insert into setting values (?, ?) on conflict (key) do update set value = excluded.value", (key, value)
+        "insert into setting values (?, ?) on conflict (key) do update set value = excluded.value",
+        (key, value),
     )
 
 
@@ -109,7 +110,9 @@ def priced(cost: int | None, **more: Any) -> Call:
     return Call(**{**fields, **more})
 
 
-def llm(model: str = "gpt-4o-mini", input_tokens: int = 100, max_output: int | None = 100, **more: Any) -> Call:
+def llm(
+    model: str = "gpt-4o-mini", input_tokens: int = 100, max_output: int | None = 100, **more: Any
+) -> Call:
     """A chat completion: gpt-4o-mini costs 150 nano for an input and 600 for an output token."""
     fields: dict[str, Any] = {
         "api": "chat", "family": "openai", "provider": "openai", "model": model, "endpoint": "api.openai.com",
@@ -187,10 +190,12 @@ def forked(work: Callable[[], Any]) -> Callable[[], Any]:
 
     def result() -> Any:
         with os.fdopen(reading, "rb") as pipe:
-            data = pipe.read()
-        _, status = os.waitpid(pid, 0)
-        assert data, f"the child died with status {status}"
-        good, value = pickle.loads(data)
+            try:  # one object, not to the end: a grandchild may hold the pipe open
+                good, value = pickle.load(pipe)
+            except EOFError:
+                good, value = False, f"the child died with status {os.waitpid(pid, 0)[1]}"
+            else:
+                os.waitpid(pid, 0)
         assert good, value
         return value
 

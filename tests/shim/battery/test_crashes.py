@@ -46,7 +46,9 @@ class Writer:
         self._reading, writing = os.pipe()
         path = os.pathsep.join([str(kit.PACKAGE), str(Path(__file__).resolve().parents[3])])
         self.process = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(writing)], pass_fds=[writing], env={**os.environ, "PYTHONPATH": path}
+            [sys.executable, "-c", WRITER, str(writing)],
+            pass_fds=[writing],
+            env={**os.environ, "PYTHONPATH": path},
         )
         os.close(writing)
 
@@ -127,7 +129,7 @@ def test_a_queue_would_be_caught(costmon_home: Path) -> None:
     """Control: a writer that acknowledges before it commits loses events in the same storm."""
     kit.connect(costmon_home).close()
     code = WRITER.replace(
-        "    recorder.settle(held, Outcome(\"ok\", cost=cost))\n", "    queue.append((held, cost))\n"
+        '    recorder.settle(held, Outcome("ok", cost=cost))\n', "    queue.append((held, cost))\n"
     ).replace("cost = 0\n", "cost = 0\nqueue = []\n", 1)
     assert code != WRITER
     reading, writing = os.pipe()
@@ -255,7 +257,9 @@ sys.stdin.readline()
     db.close()
     _, err = child.communicate("\n", timeout=20)
     assert child.returncode == 0, err
-    assert kit.rows(costmon_home, "select count(*), sum(cost) from event where state = 'settled'") == [(5, 15)]
+    assert kit.rows(costmon_home, "select count(*), sum(cost) from event where state = 'settled'") == [
+        (5, 15)
+    ]
 
 
 # --- forks ------------------------------------------------------------------------------------------------------
@@ -283,7 +287,9 @@ def test_a_forked_child_uses_no_connection_of_its_parents(costmon_home: Path) ->
     for _ in range(50):
         kit.spend(recorder, 1)
     assert [child() for child in children] == [(False, 0)] * 8
-    assert kit.rows(costmon_home, "select count(*), sum(cost) from event where state = 'settled'") == [(900, 2500)]
+    assert kit.rows(costmon_home, "select count(*), sum(cost) from event where state = 'settled'") == [
+        (900, 2500)
+    ]
     assert kit.period(costmon_home, number)["spent"] == 2500
     kit.assert_sums_agree(costmon_home)
     recorder.ledger.close()
@@ -302,7 +308,13 @@ def test_a_fork_in_the_middle_of_a_call(costmon_home: Path) -> None:
 
     kit.forked(child)()
     recorder.settle(held, Outcome("ok", cost=900))
-    assert kit.period(costmon_home, number) == {"spent": 950, "assumed": 0, "reserved": 0, "calls": 11, "unpriced": 0}
+    assert kit.period(costmon_home, number) == {
+        "spent": 950,
+        "assumed": 0,
+        "reserved": 0,
+        "calls": 11,
+        "unpriced": 0,
+    }
     kit.assert_sums_agree(costmon_home)
     recorder.ledger.close()
 
@@ -314,6 +326,7 @@ def test_a_child_outlives_its_parent(costmon_home: Path) -> None:
         recorder = Recorder(str(costmon_home))
         kit.spend(recorder, 1)
         if os.fork() == 0:
+            signal.alarm(30)
             time.sleep(0.3)  # the parent is gone
             kit.spend(recorder, 10)
             (costmon_home / "one").touch()
@@ -334,7 +347,9 @@ def test_a_child_outlives_its_parent(costmon_home: Path) -> None:
 
     kit.forked(parent)()
     wait_for("one")
-    assert kit.one(costmon_home, "select sum(cost) from event") == 11  # opened and closed, as `costmon status` does
+    assert (
+        kit.one(costmon_home, "select sum(cost) from event") == 11
+    )  # opened and closed, as `costmon status` does
     (costmon_home / "go").touch()
     wait_for("two")
     seen = kit.rows(costmon_home, "select count(*), sum(cost) from event")
@@ -373,7 +388,10 @@ def test_forks_while_threads_write(costmon_home: Path) -> None:
         for thread in threads:
             thread.join(30)
     assert recorder.drain(2) == 0
-    assert kit.rows(costmon_home, "select cost, count(*) from event group by cost") == [(1, 1 + sum(written)), (1000, 40)]
+    assert kit.rows(costmon_home, "select cost, count(*) from event group by cost") == [
+        (1, 1 + sum(written)),
+        (1000, 40),
+    ]
     kit.assert_sums_agree(costmon_home)
     recorder.ledger.close()
 
@@ -422,10 +440,16 @@ if __name__ == "__main__":
     script.write_text(code)
     path = os.pathsep.join([str(kit.PACKAGE), str(Path(__file__).resolve().parents[3])])
     child = subprocess.run(
-        [sys.executable, str(script)], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=60
+        [sys.executable, str(script)],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert child.returncode == 0, child.stderr
-    assert kit.rows(costmon_home, "select count(*), count(distinct id) from event where state = 'settled'") == [(25, 25)]
+    assert kit.rows(
+        costmon_home, "select count(*), count(distinct id) from event where state = 'settled'"
+    ) == [(25, 25)]
 
 
 # --- many at once -----------------------------------------------------------------------------------------------
@@ -457,7 +481,10 @@ def test_twenty_processes_open_a_new_ledger_at_once(costmon_home: Path) -> None:
     assert time.monotonic() - began <= 10
     store = open_store(str(costmon_home))
     assert store.db.execute("select count(*) from _sqlite_migrations").fetchone() == (1,)
-    assert store.db.execute("select count(*), sum(cost) from event where state = 'settled'").fetchone() == (10, 50)
+    assert store.db.execute("select count(*), sum(cost) from event where state = 'settled'").fetchone() == (
+        10,
+        50,
+    )
     assert store.db.execute("select count(*) from setting where key = 'machine'").fetchone() == (1,)
     store.close()
     kit.assert_sums_agree(costmon_home)
@@ -486,9 +513,9 @@ def test_eight_processes_of_five_hundred_calls(costmon_home: Path) -> None:
     print(f"longest call {max(longest for longest, _ in results):.2f} s")
     one = sum(step * 7919 % 1009 for step in range(500))
     total = 8 * one + 500 * sum(range(8))
-    assert kit.rows(costmon_home, "select count(*), count(distinct id), sum(cost) from event where state = 'settled'") == [
-        (4000, 4000, total)
-    ]
+    assert kit.rows(
+        costmon_home, "select count(*), count(distinct id), sum(cost) from event where state = 'settled'"
+    ) == [(4000, 4000, total)]
     assert kit.period(costmon_home, by_app)["spent"] == one + 1500
     kit.assert_sums_agree(costmon_home)
 
@@ -552,7 +579,9 @@ def test_the_log_does_not_grow_without_an_engine(costmon_home: Path) -> None:
     big = "x" * 200
 
     def fill(db: sqlite3.Connection) -> None:
-        db.executemany("insert into setting values (?, ?)", ((os.urandom(8).hex(), big * 40) for _ in range(2500)))
+        db.executemany(
+            "insert into setting values (?, ?)", ((os.urandom(8).hex(), big * 40) for _ in range(2500))
+        )
 
     recorder.ledger.write_once(fill)
     assert (costmon_home / "ledger.db-wal").stat().st_size > 16 * 1024 * 1024  # the fault is there
