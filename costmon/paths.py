@@ -14,6 +14,7 @@ import sys
 
 APP = "costmon"
 LEDGER = "ledger.db"
+ENGINE_LOCK = "engine.lock"
 _PACKAGE = os.path.dirname(os.path.abspath(__file__))
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import signal
 import sys
+import threading
 import time
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from textual.app import App
 
 _TOO_LONG_DAYS = 3
+_PATIENCE_S = 3.0
+_SHORTEST_DAY_S = 30.0
+_DAYS_PER_STORY = 1.1  # the last refusal comes at about 21 o'clock
 _LOOK_S = 0.25
 
 
@@ -26,21 +31,22 @@ _LOOK_S = 0.25
 @click.option("--seconds", type=click.FloatRange(min=0.1), help="End after so many seconds.")
 @click.option(
     "--day",
-    type=click.FloatRange(min=30, max=3600),
-    default=DAY_S,
-    show_default=True,
-    help="Seconds that a simulated day lasts.",
+    type=click.FloatRange(min=_SHORTEST_DAY_S, max=3600),
+    help=f"Seconds that a simulated day lasts; default {DAY_S:g}, or so that the story fits into --seconds.",
 )
 @click.option("--keep", is_flag=True, help="Keep the simulation's home and print where it is.")
 @click.option("--theme", default="", help="Start with this theme.")
-def demo(headless: bool, seconds: float | None, day: float, keep: bool, theme: str) -> None:
+def demo(headless: bool, seconds: float | None, day: float | None, keep: bool, theme: str) -> None:
     """A SIMULATION: made-up apps overspend on a made-up API, are warned about, refused, and freed the next day.
 
     Needs no key, no config and no network. Everything it writes is in a temporary home that goes with it.
     Press k to stop the apps and to free them, q to quit.
     """
     stop = _Stop()
-    stage = Stage(day_s=day, keep=keep)
+    if seconds is not None and day is None:
+        day = min(DAY_S, max(_SHORTEST_DAY_S, seconds * _DAYS_PER_STORY))
+    day = DAY_S if day is None else day
+    stage = stop.stage = Stage(day_s=day, keep=keep)
     headless = headless or not sys.stdout.isatty()
     with stage:
         done = _tell(stage, stop, seconds, day) if headless else _show(stage, stop, seconds, theme)
@@ -53,10 +59,14 @@ def demo(headless: bool, seconds: float | None, day: float, keep: bool, theme: s
 
 
 class _Stop:
-    """Truthy once SIGINT, SIGTERM or SIGHUP came."""
+    """Truthy once SIGINT, SIGTERM or SIGHUP came.
+
+    A terminal that went away can keep the terminal app from ever ending: then everything is torn down without it.
+    """
 
     def __init__(self) -> None:
         self._came = False
+        self.stage: Stage | None = None
         for name in ("SIGINT", "SIGTERM", "SIGHUP"):
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), self._on_signal)
@@ -65,7 +75,18 @@ class _Stop:
         return self._came
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._came = True
+        if not self._came:
+            self._came = True
+            hurry = threading.Timer(_PATIENCE_S, self._tear_down)
+            hurry.daemon = True
+            hurry.start()
+
+    def _tear_down(self) -> None:
+        try:
+            if self.stage is not None:
+                self.stage.__exit__(None, None, None)
+        finally:
+            os._exit(1)
 
 
 def _tell(stage: Stage, stop: _Stop, seconds: float | None, day: float) -> bool:

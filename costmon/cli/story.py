@@ -16,7 +16,8 @@ class Story:
         self._say = say
         self._levels: dict[tuple[str, str], int] = {}
         self._blocks: dict[str, str] = {}
-        self._refused: dict[str, int] = {}
+        self._refused: set[str] = set()
+        self._began = False
         self._problems: tuple[str, ...] = ()
 
     def tell(self, snapshot: Snapshot) -> None:
@@ -25,11 +26,12 @@ class Story:
         for budget in snapshot.budgets:
             self._level(stamp, budget)
         self._switch(stamp, snapshot)
-        self._refusals(stamp, snapshot)
+        self._refusals(snapshot)
         for problem in snapshot.problems:
             if problem not in self._problems:
                 self._say(f"{stamp}  problem    {clean(problem, 500)}")
         self._problems = snapshot.problems
+        self._began = True
 
     def _level(self, stamp: str, budget: BudgetStatus) -> None:
         key = (budget.name, budget.start.isoformat())
@@ -50,11 +52,13 @@ class Story:
                 self._say(f"{stamp}  allowed    {clean(scope)}")
         self._blocks = now
 
-    def _refusals(self, stamp: str, snapshot: Snapshot) -> None:
+    def _refusals(self, snapshot: Snapshot) -> None:
+        """Each app, model and minute once; what was refused before the story began is not told again."""
         for row in reversed(snapshot.feed):
-            if row.state == "refused" and row.calls > self._refused.get(row.key, 0):
-                if row.key not in self._refused:
+            if row.state == "refused" and row.key not in self._refused:
+                self._refused.add(row.key)
+                if self._began:
+                    stamp = f"{row.at:%Y-%m-%d %H:%M:%S}Z"
                     self._say(
                         f"{stamp}  refused    {clean(row.app)} → {clean(row.model)}: {clean(row.note, 300)}"
                     )
-                self._refused[row.key] = row.calls

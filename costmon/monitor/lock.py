@@ -7,7 +7,8 @@ import os
 import time
 from typing import NamedTuple
 
-from costmon.shim.locks import FileLock
+from costmon.paths import ENGINE_LOCK
+from costmon.shim.locks import FileLock, held
 
 
 class Holder(NamedTuple):
@@ -21,7 +22,7 @@ class EngineLock:
     """The lock and the note beside it that says who holds it."""
 
     def __init__(self, home: str) -> None:
-        self._lock = FileLock(os.path.join(home, "engine.lock"))
+        self._lock = FileLock(os.path.join(home, ENGINE_LOCK))
         self._note = os.path.join(home, "engine.json")
         self.mine = False
 
@@ -45,16 +46,8 @@ class EngineLock:
 
 def holder(home: str) -> Holder | None:
     """Who is the engine of `home` now, None when nobody is (then nobody warns)."""
-    path = os.path.join(home, "engine.lock")
-    if not os.path.exists(path):
+    if not held(os.path.join(home, ENGINE_LOCK)):
         return None
-    lock = FileLock(path)
-    try:
-        if lock.acquire(exclusive=False):
-            lock.release()
-            return None
-    finally:
-        lock.close()
     try:
         with open(os.path.join(home, "engine.json"), encoding="utf-8") as file:
             note = json.load(file)

@@ -177,6 +177,8 @@ class Snapshot:
     prices_checked: datetime | None = None
     problems: tuple[str, ...] = ()
     """One line each: what is wrong now and how to mend it (config, ledger, notifier, nobody warns …)."""
+    readable: bool = True
+    """False when the ledger cannot be read: then every figure here is unknown, not zero."""
     simulated: bool = False
     """True in a demo home: figures are made up and the clock may run fast."""
     hour_bars: tuple[int, ...] = ()

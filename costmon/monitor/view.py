@@ -79,6 +79,7 @@ def empty_snapshot(home: str, problem: str) -> Snapshot:
         engine=EngineStatus(False, False, None, None),
         switch=_switch(home, now),
         problems=(problem,),
+        readable=False,
     )
 
 
@@ -281,7 +282,9 @@ def _problems(
     unpriced = queries.unpriced_models(store.db, day)
     if unpriced:
         names = ", ".join(f"{model} ({calls})" for _, model, calls in unpriced[:3])
-        found.append(f"calls of unknown price today: {names} · add the model to {paths.user_prices_file()}")
+        found.append(
+            f"calls of unknown price today: {names} · costmon prices show {unpriced[0][1]} prints what to add"
+        )
     for currency in sorted(display.missing):
         found.append(
             f"no rate from {currency} to {display.currency}: add [[currency.rate]] to {paths.config_file()}"

@@ -47,11 +47,28 @@ def show_card(model: str, provider: str | None, at_us: int, user_file: str | Non
     if not found:
         where = f" at {provider}" if provider else ""
         raise UnpricedError(
-            f"no price for {model}{where} at that time; add a [[price]] to {paths.user_prices_file()}"
+            f"no price for {model}{where} at that time; add it to {paths.user_prices_file()}, in USD per million "
+            f"tokens:\n{stub(model, provider)}"
         )
     name = _preferred(model, list(found))
     card = found.pop(name)
     return Shown(card, _layer_of(card, layers[name]), tuple(found), everything.problems)
+
+
+def stub(model: str, provider: str | None) -> str:
+    """The lines that price a model in prices.toml, to paste and fill in."""
+    return "\n".join(
+        (
+            "schema = 1                # once, at the top",
+            "[[price]]",
+            f"provider = {json.dumps(provider or 'openai')}",
+            f"model = {json.dumps(model)}",
+            'currency = "USD"',
+            "[[price.rate]]",
+            'input = "?"   # USD per million tokens',
+            'output = "?"',
+        )
+    )
 
 
 def by_provider(rows: Iterable[Row]) -> dict[str, Layers]:

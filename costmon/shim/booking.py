@@ -193,4 +193,5 @@ _SETTLE = f"""update event set state = 'settled', owner = null, lease_until = nu
              first_token_us = ?, request_id = ?, charges = ?, note = ?, response_id = ? where id = ?"""  # noqa: S608
 _SETTLE_HELD = _SETTLE + " and state = 'reserved' and charges = ?"
 _ORPHAN = """update event set state = 'settled', outcome = 'unknown', usage_status = 'estimated', settled_at = ?,
-             charge = reserved, cost = ?, cost_status = ?, charges = ?, owner = null, lease_until = null, note = 'orphan' where id = ?"""
+             charge = reserved, cost = ?, cost_status = ?, charges = ?, owner = null, lease_until = null, note = 'orphan'
+             where id = ?"""

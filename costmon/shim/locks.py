@@ -44,6 +44,20 @@ class FileLock:
             os.close(descriptor)
 
 
+def held(path: str) -> bool:
+    """Whether some process holds the lock at `path` exclusively."""
+    if not os.path.exists(path):
+        return False
+    lock = FileLock(path)
+    try:
+        if not lock.acquire(exclusive=False):
+            return True
+        lock.release()
+        return False
+    finally:
+        lock.close()
+
+
 def jitter_s() -> float:
     """1 to 20 ms, at random: SQLite's own back-off lets one writer starve the others."""
     return (1 + os.urandom(1)[0] % 20) / 1000

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from costmon import paths
 from costmon.errors import LedgerError, SpendBlocked
-from costmon.shim import blocks, booking, context, policy, switch
+from costmon.shim import blocks, booking, context, locks, policy, switch
 from costmon.shim.admission import reservation, until_text
 from costmon.shim.calls import Call, Open, Outcome
 from costmon.shim.costing import Costing
@@ -43,6 +43,7 @@ class Recorder:
         self._policy: policy.Policy | None = None
         self._costing = Costing()
         self._memory = Memory()
+        self._asked_who_warns = False
         self._spool: deque[tuple[Open, Outcome, int]] = deque(maxlen=_MAX_SPOOL)
         self._swept = -_SWEEP_EVERY_S
         self._synced = -_SYNC_EVERY_S
@@ -212,7 +213,17 @@ class Recorder:
 
     def _admitted(self, held: Open) -> Open:
         self._memory.recovered()
+        if held.charges and not self._asked_who_warns:
+            self._asked_who_warns = True
+            guarded("look for an engine", self._say_if_nobody_warns)
         return held
+
+    def _say_if_nobody_warns(self) -> None:
+        if not locks.held(os.path.join(self.ledger.home, paths.ENGINE_LOCK)):
+            report(
+                "engine",
+                "costmon enforces the budgets, but nobody would warn: run `costmon` or `costmon watch`",
+            )
 
     def _attempt(
         self, db: Connection, rules: policy.Policy, call: Call, labels: tuple[str, str, str, bool], now: int

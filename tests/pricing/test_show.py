@@ -61,10 +61,17 @@ def test_show_prefers_the_users_price_and_reports_a_bad_file(home: Path) -> None
 
 
 def test_show_unknown_model_says_what_to_do(home: Path) -> None:
-    """An unknown model is an error with the file to edit."""
+    """An unknown model is an error with the file to edit and the lines to paste, which price nothing until filled in."""
     shown = run("show", "gpt-99")
     assert shown.exit_code == 1
-    assert shown.stderr == f"Error: no price for gpt-99 at that time; add a [[price]] to {home}/prices.toml\n"
+    message, _, stub = shown.stderr.partition("\n")
+    assert message.startswith(f"Error: no price for gpt-99 at that time; add it to {home}/prices.toml")
+    (home / "prices.toml").write_text(stub)
+    assert "warning: " in run("show", "gpt-4o").stderr
+    filled = stub.replace('input = "?"', "input = 1").replace('output = "?"', "output = 2")
+    (home / "prices.toml").write_text(filled)
+    assert run("show", "gpt-99").exit_code == 0
+    (home / "prices.toml").unlink()
     assert run("show", "gpt-4o", "--provider", "nobody").exit_code == 1
 
 

@@ -287,3 +287,26 @@ def test_depth_does_not_matter(depth: int) -> None:
     assert usage.delivered_bytes(document) == 4
     while isinstance(document, list):  # taken apart by hand: freeing it is recursive too
         document = document[0].pop("x")
+
+
+def test_built_in_tool_calls_are_units_of_their_own() -> None:
+    """Ten web searches inside one response are billed beside its tokens, so they are counted, not lost."""
+    output = [{"type": "web_search_call"}] * 10 + [
+        {"type": "message"},
+        {"type": "code_interpreter_call"},
+        None,
+        {"type": 3},
+    ]
+    found = usage.tool_units(usage.RESPONSES, {"output": output})
+    assert found == {"web_searches": 10, "code_interpreter_calls": 1}
+    assert usage.tool_units(usage.RESPONSES, {"response": {"output": output}}) == found
+    assert usage.tool_units(usage.CHAT, {"output": output}) == {}
+    assert usage.tool_units(usage.RESPONSES, {"output": "none"}) == {}
+
+
+def test_several_answers_are_reserved_for() -> None:
+    """`n=8` may cost eight times one answer, so eight are reserved."""
+    body = b'{"model": "gpt-4o", "messages": [], "max_tokens": 100, "n": 8}'
+    found = usage.recognise(usage.CHAT, "/v1/chat/completions", body)
+    assert found is not None
+    assert found.max_output == 800

@@ -79,7 +79,11 @@ class Feed(Panel):
 
     def lines(self, snapshot: Snapshot, now: datetime, width: int) -> list[Line]:
         rows = self._rows if self.frozen else snapshot.feed
-        return table(rows, now, width, snapshot.time_zone) if rows else list(_EMPTY)
+        return (
+            table(rows, now, width, snapshot.time_zone)
+            if rows
+            else (list(_EMPTY) if snapshot.readable else [])
+        )
 
 
 def newer_than(rows: tuple[FeedRow, ...], seen: tuple[FeedRow, ...]) -> int:

@@ -26,6 +26,8 @@ class Figures(Panel):
 
 
 def figures(snapshot: Snapshot, now: datetime) -> list[Figure]:
+    if not snapshot.readable:
+        return [(label, "unknown", "warn") for label in ("today", "this hour", "burn rate", "calls")]
     today = snapshot.today
     refused = snapshot.refused_today
     found = [

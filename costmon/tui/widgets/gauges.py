@@ -17,6 +17,10 @@ _EMPTY = (
     (("No budget yet.", "strong"), (" In a shell:", "")),
     (("costmon budget set total 10USD --period month", "key"),),
 )
+_UNREADABLE = (
+    (("The ledger cannot be read: what is spent is unknown.", "bad"),),
+    (("costmon doctor", "key"), (" tells what to do.", "")),
+)
 
 
 class Gauges(Panel):
@@ -29,7 +33,7 @@ class Gauges(Panel):
 
     def lines(self, snapshot: Snapshot, now: datetime, width: int) -> list[Line]:
         if not snapshot.budgets:
-            return list(_EMPTY)
+            return list(_EMPTY if snapshot.readable else _UNREADABLE)
         return gauges(snapshot.budgets, now, width, self.screen.size.height)
 
 
