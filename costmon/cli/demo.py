@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-import signal
 import sys
 import threading
 import time
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
+from costmon.cli.signals import Stop
 from costmon.demo.stage import DAY_S, Stage
 
 if TYPE_CHECKING:
@@ -42,11 +41,11 @@ def demo(headless: bool, seconds: float | None, day: float | None, keep: bool, t
     Needs no key, no config and no network. Everything it writes is in a temporary home that goes with it.
     Press k to stop the apps and to free them, q to quit.
     """
-    stop = _Stop()
     if seconds is not None and day is None:
         day = min(DAY_S, max(_SHORTEST_DAY_S, seconds * _DAYS_PER_STORY))
     day = DAY_S if day is None else day
-    stage = stop.stage = Stage(day_s=day, keep=keep)
+    stage = Stage(day_s=day, keep=keep)
+    stop = Stop(lambda: _hurry(stage))
     headless = headless or not sys.stdout.isatty()
     with stage:
         done = _tell(stage, stop, seconds, day) if headless else _show(stage, stop, seconds, theme)
@@ -58,38 +57,21 @@ def demo(headless: bool, seconds: float | None, day: float | None, keep: bool, t
         )
 
 
-class _Stop:
-    """Truthy once SIGINT, SIGTERM or SIGHUP came.
+def _hurry(stage: Stage) -> None:
+    """A terminal that went away can keep the terminal app from ever ending: then everything is torn down without it."""
 
-    A terminal that went away can keep the terminal app from ever ending: then everything is torn down without it.
-    """
-
-    def __init__(self) -> None:
-        self._came = False
-        self.stage: Stage | None = None
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-            if hasattr(signal, name):
-                signal.signal(getattr(signal, name), self._on_signal)
-
-    def __bool__(self) -> bool:
-        return self._came
-
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        if not self._came:
-            self._came = True
-            hurry = threading.Timer(_PATIENCE_S, self._tear_down)
-            hurry.daemon = True
-            hurry.start()
-
-    def _tear_down(self) -> None:
+    def tear_down() -> None:
         try:
-            if self.stage is not None:
-                self.stage.__exit__(None, None, None)
+            stage.__exit__(None, None, None)
         finally:
             os._exit(1)
 
+    patience = threading.Timer(_PATIENCE_S, tear_down)
+    patience.daemon = True
+    patience.start()
 
-def _tell(stage: Stage, stop: _Stop, seconds: float | None, day: float) -> bool:
+
+def _tell(stage: Stage, stop: Stop, seconds: float | None, day: float) -> bool:
     """Print the story; False when it could not be told within three simulated days."""
     from costmon.cli.story import Story
     from costmon.demo.telling import Telling
@@ -109,7 +91,7 @@ def _tell(stage: Stage, stop: _Stop, seconds: float | None, day: float) -> bool:
     return bool(stop) or seconds is not None or telling.told
 
 
-def _show(stage: Stage, stop: _Stop, seconds: float | None, theme: str) -> bool:
+def _show(stage: Stage, stop: Stop, seconds: float | None, theme: str) -> bool:
     """Run the terminal app until q, Ctrl-C or a signal; False when it failed."""
     from costmon.demo.screen import DemoApp, DemoFeed
 
@@ -128,7 +110,7 @@ def _show(stage: Stage, stop: _Stop, seconds: float | None, theme: str) -> bool:
     return not app.return_code
 
 
-async def _leave(app: App[None], stop: _Stop, seconds: float | None) -> None:
+async def _leave(app: App[None], stop: Stop, seconds: float | None) -> None:
     """End the app after a signal or so many seconds; said more than once, for one that is still starting."""
     deadline = time.monotonic() + seconds if seconds is not None else math.inf
     while True:

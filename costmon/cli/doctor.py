@@ -17,6 +17,7 @@ from costmon.shim import switch
 from costmon.shim.ledger import on_network_file_system, wal_reset_bug
 
 OLD_PRICES = timedelta(days=45)
+OLDEST_SQLITE = (3, 35, 0)  # the first with RETURNING
 
 
 class Finding(NamedTuple):
@@ -106,6 +107,10 @@ def _rescue(path: str) -> str:
 
 def _sqlite() -> list[Finding]:
     version = sqlite3.sqlite_version
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        return [
+            Finding("wrong", "sqlite", f"{version} is too old: costmon needs 3.35; use a newer Python build")
+        ]
     if not wal_reset_bug(sqlite3.sqlite_version_info):
         return [Finding("ok", "sqlite", version)]
     return [

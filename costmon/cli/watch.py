@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
-from types import FrameType
 
 import click
 
 from costmon import paths
+from costmon.cli.signals import Stop
 
 
 @click.command()
@@ -26,7 +25,7 @@ def watch(follow: int | None, seconds: float | None, quiet: bool) -> None:
     from costmon.cli.story import Story
     from costmon.monitor.engine import Engine
 
-    stopped = _Stop()
+    stopped = Stop()
     deadline = time.monotonic() + seconds if seconds is not None else None
     engine = Engine(paths.state_home())
     story = Story(click.echo) if not quiet else None
@@ -37,22 +36,6 @@ def watch(follow: int | None, seconds: float | None, quiet: bool) -> None:
                 story.tell(snapshot)
     finally:
         engine.close()
-
-
-class _Stop:
-    """Truthy once SIGINT, SIGTERM or SIGHUP came."""
-
-    def __init__(self) -> None:
-        self._came = False
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-            if hasattr(signal, name):
-                signal.signal(getattr(signal, name), self._on_signal)
-
-    def __bool__(self) -> bool:
-        return self._came
-
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._came = True
 
 
 def _wait_for_turn(process: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from pathlib import Path
 from types import ModuleType
@@ -69,6 +70,7 @@ def test_interrupts_never_make_the_shim_blind(server: MockServer, home: Path) ->
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        gc.collect()
     assert interrupted > 20, "the interrupts came too late to test anything"
     seen, recorded = len(server.received), len(events(home))
     for _ in range(3):
