@@ -54,7 +54,7 @@ class AsyncClient:
 
 LOOK = """
 import sys
-sys.path[:0] = [{root!r}, {stub!r}]
+sys.path[:0] = [{stub!r}, {root!r}]
 before = set(sys.modules)
 def loaded():
     return sorted(set(sys.modules) - before)

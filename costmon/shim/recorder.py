@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _SWEEP_EVERY_S = 5.0
 _SYNC_EVERY_S = 1.0
 _MAX_SPOOL = 10_000
+_MAX_REFUSALS = 1_000
 _DRAIN_AT_ONCE = 100  # a call waits for at most so many of the settlements an outage has left
 
 
@@ -45,6 +46,7 @@ class Recorder:
         self._memory = Memory()
         self._asked_who_warns = False
         self._spool: deque[tuple[Open, Outcome, int]] = deque(maxlen=_MAX_SPOOL)
+        self._refusals: deque[tuple[Any, ...]] = deque(maxlen=_MAX_REFUSALS)
         self._swept = -_SWEEP_EVERY_S
         self._synced = -_SYNC_EVERY_S
 
@@ -153,6 +155,7 @@ class Recorder:
     def drain_at_exit(self, wait_s: float) -> int:
         """The last chance of what was spooled, whatever kept the ledger from taking it so far."""
         self.ledger.retry_now()
+        guarded("record a refusal", self._flush_refusals)
         return self.drain(wait_s)
 
     # --- inside ----------------------------------------------------------------------------------------------------
@@ -339,7 +342,23 @@ class Recorder:
             now - now % 60_000_000, labels[0], clean(call.provider), clean(call.model), blocked.rule, blocked.scope,
             clean(blocked.reason, 500), now, now,
         )  # fmt: skip
-        guarded("record a refusal", self.ledger.write_once, lambda db: db.execute(_REFUSAL, row).rowcount)
+        self._refusals.append(row)
+        guarded("record a refusal", self._flush_refusals)
+
+    def _flush_refusals(self) -> None:
+        """Write the refusals that wait; a busy ledger takes them with the next one, or at exit."""
+        rows = []
+        try:
+            while True:
+                rows.append(self._refusals.popleft())  # taken out first: two threads may flush at once
+        except IndexError:
+            pass
+        if not rows:
+            return
+        try:
+            self.ledger.write_once(lambda db: [db.execute(_REFUSAL, row) for row in rows])
+        except LedgerError:
+            self._refusals.extendleft(reversed(rows))
 
 
 def _label_map(attempt: Attempt) -> dict[str, str]:

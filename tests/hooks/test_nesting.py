@@ -25,13 +25,12 @@ def test_a_client_that_sends_through_another_is_one_call(
     library: ModuleType, server: MockServer, home: Path
 ) -> None:
     """A transport that uses a client of its own does not make one call count twice."""
-    inner = library.Client()
 
     class Through(library.BaseTransport):
         def handle_request(self, request: Any) -> Any:
             return inner.send(request)
 
-    with library.Client(transport=Through()) as outer:
+    with library.Client() as inner, library.Client(transport=Through()) as outer:
         assert outer.post(server.base + PATH, json=CHAT).status_code == 200
     assert len(server.received) == len(events(home)) == 1
 
