@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import io
 import os
 import pty
 import select
@@ -42,7 +44,8 @@ def _fill(home: str) -> None:
     from costmon.shim.events import new_id
     from costmon.store import open_ledger
 
-    budget.main(["set", "total", "1000USD"], standalone_mode=False)
+    with contextlib.redirect_stdout(io.StringIO()):
+        budget.main(["set", "total", "1000USD"], standalone_mode=False)
     store = open_ledger(home)
     now = store.now()
     store.db.execute("begin immediate")
