@@ -39,3 +39,14 @@ def forget() -> None:
     switch._touched.clear()
     if hasattr(booking, "_day"):
         booking._day = (0, 0)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Under COSTMON_TEST_NO_SKIP a skipped test is a gap, so the run fails."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if (
+        os.environ.get("COSTMON_TEST_NO_SKIP") == "1"
+        and reporter is not None
+        and reporter.stats.get("skipped")
+    ):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -23,6 +23,7 @@ from costmon.shim.ledger import ADMIT_WAIT_S, SETTLE_WAIT_S, Ledger, async_sleep
 from costmon.shim.locks import jitter_s
 from costmon.shim.memory import Memory
 from costmon.shim.money import Rate, convert
+from costmon.shim.refusals import Refusals
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 _SWEEP_EVERY_S = 5.0
 _SYNC_EVERY_S = 1.0
 _MAX_SPOOL = 10_000
-_MAX_REFUSALS = 1_000
 _DRAIN_AT_ONCE = 100  # a call waits for at most so many of the settlements an outage has left
 
 
@@ -46,7 +46,7 @@ class Recorder:
         self._memory = Memory()
         self._asked_who_warns = False
         self._spool: deque[tuple[Open, Outcome, int]] = deque(maxlen=_MAX_SPOOL)
-        self._refusals: deque[tuple[Any, ...]] = deque(maxlen=_MAX_REFUSALS)
+        self._refusals = Refusals(self.ledger)
         self._swept = -_SWEEP_EVERY_S
         self._synced = -_SYNC_EVERY_S
 
@@ -155,7 +155,7 @@ class Recorder:
     def drain_at_exit(self, wait_s: float) -> int:
         """The last chance of what was spooled, whatever kept the ledger from taking it so far."""
         self.ledger.retry_now()
-        guarded("record a refusal", self._flush_refusals)
+        self._refusals.flush()
         return self.drain(wait_s)
 
     # --- inside ----------------------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ class Recorder:
         try:
             self.check_switch(clean(call.provider), clean(call.model), labels)
         except SpendBlocked as blocked:
-            self._note_refusal(blocked, call, labels)
+            self._refusals.note(blocked, labels[0], call)
             raise
         except Exception as error:
             report("check the switch", f"costmon could not check the switch: {type(error).__name__}")
@@ -320,7 +320,7 @@ class Recorder:
         return Open(attempt, [], call, False)
 
     def _refused(self, blocked: SpendBlocked, call: Call, labels: tuple[str, str, str, bool]) -> SpendBlocked:
-        self._note_refusal(blocked, call, labels)
+        self._refusals.note(blocked, labels[0], call)
         if blocked.until is not None:
             self._sync_blocks()
         return blocked
@@ -335,30 +335,6 @@ class Recorder:
             blocks.sync(db, self._refresh(db), self.folder, self.ledger.now())
 
         guarded("write its switch files", self.ledger.read, work)
-
-    def _note_refusal(self, blocked: SpendBlocked, call: Call, labels: tuple[str, str, str, bool]) -> None:
-        now = self.ledger.now()
-        row = (
-            now - now % 60_000_000, labels[0], clean(call.provider), clean(call.model), blocked.rule, blocked.scope,
-            clean(blocked.reason, 500), now, now,
-        )  # fmt: skip
-        self._refusals.append(row)
-        guarded("record a refusal", self._flush_refusals)
-
-    def _flush_refusals(self) -> None:
-        """Write the refusals that wait; a busy ledger takes them with the next one, or at exit."""
-        rows = []
-        try:
-            while True:
-                rows.append(self._refusals.popleft())  # taken out first: two threads may flush at once
-        except IndexError:
-            pass
-        if not rows:
-            return
-        try:
-            self.ledger.write_once(lambda db: [db.execute(_REFUSAL, row) for row in rows])
-        except LedgerError:
-            self._refusals.extendleft(reversed(rows))
 
 
 def _label_map(attempt: Attempt) -> dict[str, str]:
@@ -401,8 +377,3 @@ def _figures(behind: tuple[policy.Budget, policy.Period] | None) -> dict[str, An
         "limit": budget.amount,
         "currency": budget.currency,
     }
-
-
-_REFUSAL = """insert into refusal (minute_at, app, provider, model, rule, scope, reason, first_at, last_at, calls)
-    values (?, ?, ?, ?, ?, ?, ?, ?, ?, 1)
-    on conflict do update set calls = calls + 1, last_at = excluded.last_at, reason = excluded.reason"""
