@@ -120,8 +120,8 @@ def resolve(
     """The card of `entry` at `at_us` (µs UTC) for `context` ({"service_tier": "flex"}, {"processing":
     "batch"} …).
 
-    A service tier 'batch', as Anthropic reports it, is processing=batch. None when the entry names no price
-    then.
+    A service tier 'batch', as Anthropic reports it, is processing=batch, and 'speed=fast' is speed=fast.
+    None when the entry names no price then.
     """
     stamp = _stamp(at_us)
     rates = rates_at(entry, stamp)
@@ -201,9 +201,13 @@ def _vary(
 
 def _asked(context: Mapping[str, str]) -> dict[str, str]:
     asked = dict(context)
-    if asked.get("service_tier") == "batch":
+    tier = asked.get("service_tier", "")
+    if tier == "batch":
         del asked["service_tier"]
         asked["processing"] = "batch"
+    elif tier.startswith("speed="):  # Anthropic's fast mode
+        del asked["service_tier"]
+        asked["speed"] = tier.removeprefix("speed=")
     return asked
 
 

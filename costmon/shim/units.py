@@ -14,7 +14,9 @@ from typing import NamedTuple
 REASONING = "output_reasoning_tokens"
 # Sums of other units, and calls, which cost nothing by themselves: reported without a price, they are not a
 # gap.
-_NO_UNITS = frozenset({"total_tokens", "requests"})
+OUTPUT_BYTES = "output_bytes"
+"""Bytes of text an answer had: kept beside its usage to learn tokens per byte from, and never billed."""
+_NO_UNITS = frozenset({"total_tokens", "requests", OUTPUT_BYTES})
 
 
 class Unit(NamedTuple):

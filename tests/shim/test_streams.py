@@ -402,8 +402,9 @@ def test_an_endless_line_is_given_up() -> None:
     body = Body(CHAT, SSE, "")
     for _ in range(200):
         body.feed(b"data: " + b"x" * 65536)
-    assert body.broken
-    assert len(body._pending) <= streams.MAX_LINE + 2 * 65536
+        assert len(body._pending) <= streams.MAX_LINE + 2 * 65536
+    body.end()
+    assert (body.usage, body.complete) == (None, False)
 
 
 def test_a_bomb_is_given_up() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from costmon.shim import usage
 from costmon.shim.usage import CHAT, EMBEDDINGS, MESSAGES, RESPONSES, Api
+from costmon.shim.usage.openai import COMPLETIONS
 
 OPENAI_CHAT = {
     "id": "chatcmpl-B9", "object": "chat.completion", "created": 1795132900, "model": "gpt-5-mini-2025-08-07",
@@ -209,7 +210,7 @@ def test_no_request_body_raises(body: bytes) -> None:
         ("GET", "/v1/chat/completions", None),
         ("POST", "/v1/messages/count_tokens", None),
         ("POST", "/v1/messages/batches", None),
-        ("POST", "/v1/completions", None),
+        ("POST", "/v1/completions", COMPLETIONS),
         ("POST", "/", None),
         ("POST", "", None),
         ("POST", "/v1/responses/resp_1/cancel", None),
@@ -227,7 +228,7 @@ def test_a_call_is_recognised_by_its_path(method: str, path: str, api: Api | Non
         (CHAT, {"model": "m", "messages": [], "max_tokens": 9, "max_completion_tokens": 5, "stream": True}, ("m", True, 5)),
         (CHAT, {"model": "m", "messages": [], "max_tokens": -1, "stream": "yes"}, ("m", False, None)),
         (CHAT, {"model": "m", "messages": [], "max_tokens": True}, ("m", False, None)),
-        (CHAT, {"messages": []}, None),
+        (CHAT, {"messages": []}, ("", False, None)),  # what is known of the host decides
         (CHAT, {"model": "m", "text": "a chat endpoint of somebody else's"}, None),
         (RESPONSES, {"model": "m", "input": "hi", "max_output_tokens": 7}, ("m", False, 7)),
         (EMBEDDINGS, {"model": "e", "input": ["a", "b"]}, ("e", False, None)),
