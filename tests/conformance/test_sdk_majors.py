@@ -1,106 +1,80 @@
-"""The newest and the previous major of each SDK, on the HTTP client each of them uses: one table, every cell the same."""
+"""Other majors of every client, each set in an environment of its own: one table for each, every cell right.
+
+pytest -m conformance -s
+"""
 
 from __future__ import annotations
 
-import json
+import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.harness import answers
-from tests.harness.cli import COSTMON, environ
-from tests.harness.events import events
-from tests.harness.mock_server import Received, Reply, json_reply, mock_server, usual
+from tests.conformance.table import comparable, run, table, verdicts
 from tests.harness.venvs import ROOT, environment
 
-pytestmark = [pytest.mark.conformance, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.conformance, pytest.mark.timeout(900)]
 SETS = {
-    "newest": ["openai>=3.52,<4", "anthropic>=2.11,<3"],
-    "previous": ["openai>=2,<3", "anthropic<1"],
-}
-# Cost of the usual answer, and what is reserved for the early closed one, in nano USD.
-COSTS = {
-    "openai chat": (7_260_000, 5_015_000),  # 1000 x 2.5 + 200 x 1.25 + 451 x 10; reserved 6 x 2.5 + 500 x 10
-    "openai responses": (7_260_000, 5_012_500),  # reserved 5 x 2.5 + 500 x 10
-    "openai embeddings": (24_000, 0),  # 1200 x 0.02
-    "anthropic messages": (3_275_000, 2_508_000),  # 1000 x 1 + 200 x 0.1 + 451 x 5; reserved 8 x 1 + 500 x 5
-}
-DRIVER = str(Path(__file__).with_name("driver.py"))
-
-
-def answer(received: Received) -> Reply:
-    """By what the app says: an error, a retry, or the usual."""
-    said = json.dumps(received.body)
-    if '"error"' in said:
-        return json_reply({"error": {"message": "we fell over", "type": "server_error"}}, 500)
-    if '"retry"' in said and received.headers.get("x-stainless-retry-count") == "0":
-        return json_reply({"error": {"message": "slow down"}}, 429, headers={"retry-after-ms": "10"})
-    return usual(received)
+    "newest": [
+        "openai>=3.52,<4", "anthropic>=2.11,<3", "groq>=1.7,<2", "google-genai>=3.4,<4", "mistralai>=3.7,<4",
+        "cohere>=7.3,<8", "ollama>=0.6,<0.7", "boto3>=1.44,<2", "requests>=2.34,<3", "urllib3>=2.8,<3",
+        "aiohttp>=3.14,<4", "httpx>=0.28", "httpx2>=2.16",
+    ],
+    "previous": [
+        "openai>=2.40,<3", "anthropic>=0.70,<1", "groq>=0.30,<1", "google-genai>=2.30,<3", "mistralai>=2.10,<3",
+        "cohere>=6,<7", "ollama>=0.5,<0.6", "boto3>=1.40,<1.42", "requests>=2.31,<2.33", "urllib3>=1.26,<2",
+        "aiohttp>=3.11,<3.13", "httpx>=0.28,<0.29", "httpx-aiohttp",
+    ],
+    # It pins the SDKs below it; its async calls go by httpx over aiohttp.
+    "litellm": ["litellm>=1.105", "httpx-aiohttp"],
+}  # fmt: skip
+WITH_LITELLM = ["litellm to openai", "litellm to anthropic", "openai chat", "openai on aiohttp"]
+OLD_TRANSPORTS = [
+    "urllib3<2", "requests<2.30", "aiohttp<3.9", "httpx<0.28", "httpx2", "pytest>=8.3", "pytest-asyncio>=0.24",
+    "pytest-timeout", "click", "tomlkit", "sqlite-utils",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SETS)
 def test_every_client_mode_and_case(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each attempt is one event with the exact cost, and the app sees what the SDK promises, on every major."""
+    """The ledger holds what the server's journal holds, each attempt once, and the app sees what it sees unwatched."""
     python = environment("conformance", *SETS[name])
-    with mock_server(answer) as server:
-        done = subprocess.run(
-            [*COSTMON, "run", "--no-watch", "--", python, DRIVER, server.base],
-            cwd=ROOT,
-            env=environ(tmp_path),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        attempts = len(server.received)
-    assert (done.returncode, done.stderr) == (0, "")
-    report = json.loads(done.stdout)
-    found = events(tmp_path)
-    assert len(found) == attempts
-    cells = {cell: verdict(cell, saw, found) for cell, saw in report["seen"].items()}
+    clients = WITH_LITELLM if name == "litellm" else []
+    watched = run(python, tmp_path, clients)
+    cells = verdicts(watched)
     with capsys.disabled():
-        sys.stdout.write(table(report, cells))
-    assert set(cells.values()) == {"ok"}, {cell: text for cell, text in cells.items() if text != "ok"}
+        sys.stdout.write(table(watched.versions, cells))
+    assert {cell: text for cell, text in cells.items() if text != "ok"} == {}
+    alone = run(python, tmp_path, clients, watched=False)
+    differ = [
+        cell
+        for cell in cells
+        if not cell.endswith("/refused") and comparable(watched.seen[cell]) != comparable(alone.seen[cell])
+    ]
+    assert differ == []
 
 
-def verdict(cell: str, saw: str, found: list[dict[str, Any]]) -> str:
-    """'ok', or what is wrong with one cell."""
-    client, _, case = cell.split("/")
-    cost, held = COSTS[client]
-    mine = [(e["state"], e["outcome"], e["status_code"], e["cost"]) for e in found if e["route"] == cell]
-    paid = ("settled", "ok", 200, cost)
-    wanted: dict[str, tuple[str, list[Any]]] = {
-        "plain": ("", [paid]),
-        "stream": ("".join(answers.TEXT), [paid]),
-        "early close": ("closed", [("settled", "dropped", 200, held)]),
-        "error": ("InternalServerError 500", [("settled", "error", 500, 0)]),
-        "retry": ("", [("settled", "error", 429, 0), paid]),
-        "refused": ("SpendBlocked", []),
-    }
-    text, rows = wanted[case]
-    right = saw == text if text else "Error" not in saw
-    return "ok" if right and mine == rows else f"saw {saw!r}, recorded {mine}, expected {rows}"
-
-
-def table(report: dict[str, Any], cells: dict[str, str]) -> str:
-    """Client and mode down, cases across."""
-    versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
-    lines = [f"\n{versions} (on {' and '.join(report['clients'])})"]
-    lines.append(f"{'':28}" + "".join(f"{case:>13}" for case in cases_of(cells)))
-    for row in dict.fromkeys(cell.rpartition("/")[0] for cell in cells):
-        marks = [_mark(cells.get(f"{row}/{case}")) for case in cases_of(cells)]
-        lines.append(f"{row.replace('/', ', '):28}" + "".join(f"{mark:>13}" for mark in marks))
-    return "\n".join(lines) + "\n"
-
-
-def cases_of(cells: dict[str, str]) -> list[str]:
-    return list(dict.fromkeys(cell.rpartition("/")[2] for cell in cells))
-
-
-def _mark(cell: str | None) -> str:
-    if cell is None:
-        return "-"
-    return "ok" if cell == "ok" else "FAIL"
+def test_urllib3_and_aiohttp_as_they_were(tmp_path: Path) -> None:
+    """The whole matrix of reading and leaving answers, on urllib3 1.26, requests 2.29 and aiohttp 3.8."""
+    python = environment("conformance", *OLD_TRANSPORTS)
+    done = subprocess.run(
+        [
+            python,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            f"--rootdir={ROOT}",
+            "tests/hooks/test_transports.py",
+        ],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": ROOT},
+        capture_output=True,
+        text=True,
+        timeout=800,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]

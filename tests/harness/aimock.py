@@ -36,7 +36,7 @@ class Aimock:
 
     def journal(self) -> list[dict[str, Any]]:
         """Every attempt that reached the server, oldest first: method, path, body, response status."""
-        with urllib.request.urlopen(f"{self.base}/__aimock/journal", timeout=5) as answer:
+        with urllib.request.urlopen(f"{self.base}/__aimock/journal?limit=10000", timeout=5) as answer:
             entries: list[dict[str, Any]] = json.load(answer)
         return [entry for entry in entries if entry["method"] == "POST"]
 
@@ -47,11 +47,11 @@ class Aimock:
 
 
 @contextmanager
-def aimock(folder: Path, *flags: str) -> Iterator[Aimock]:
-    """A server that answers from `aimock.json`; `folder` takes its log, `flags` are llmock's own."""
+def aimock(folder: Path, *flags: str, fixtures: Path = FIXTURES) -> Iterator[Aimock]:
+    """A server that answers from `fixtures`; `folder` takes its log, `flags` are llmock's own."""
     need("node")
     port = free_port()
-    command = ["node", str(_program()), "-p", str(port), "-f", str(FIXTURES), "-c", "4", *flags]
+    command = ["node", str(_program()), "-p", str(port), "-f", str(fixtures), "-c", "4", *flags]
     with open(folder / "aimock.log", "wb") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:

@@ -6,8 +6,11 @@ one, as with the real providers.
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
+import struct
+import zlib
 from typing import Any
 
 TEXT = ("Grüße, ", "세계 ", "💸", " and good night")
@@ -155,6 +158,47 @@ def _message_events(model: str) -> list[bytes]:
         {"type": "message_stop"},
     ]
     return [_event(step, step["type"]) for step in steps]
+
+
+def bedrock_converse_events() -> list[bytes]:
+    """What Bedrock's ConverseStream answers, one event-stream message each."""
+    steps: list[tuple[str, dict[str, Any]]] = [("messageStart", {"role": "assistant"})]
+    steps += [("contentBlockDelta", {"delta": {"text": part}, "contentBlockIndex": 0}) for part in TEXT]
+    counts = {"inputTokens": INPUT, "outputTokens": OUTPUT, "totalTokens": INPUT + OUTPUT}
+    steps += [
+        ("contentBlockStop", {"contentBlockIndex": 0}),
+        ("messageStop", {"stopReason": "end_turn"}),
+        ("metadata", {"usage": counts, "metrics": {"latencyMs": 7}}),
+    ]
+    return [
+        _message_frame(name, json.dumps(document, ensure_ascii=False).encode()) for name, document in steps
+    ]
+
+
+def bedrock_invoke_events() -> list[bytes]:
+    """What InvokeModelWithResponseStream answers for one of Anthropic's models: its events, each inside a chunk."""
+    found = []
+    for event in _message_events("claude-3-haiku-20240307"):
+        inner = event.partition(b"data: ")[2].strip()
+        chunk = {"bytes": base64.b64encode(inner).decode(), "p": "abcdef"}
+        found.append(_message_frame("chunk", json.dumps(chunk).encode()))
+    return found
+
+
+def _message_frame(event: str, payload: bytes) -> bytes:
+    """One message of `application/vnd.amazon.eventstream`: lengths, checksum, headers, payload, checksum."""
+    names = {":event-type": event, ":content-type": "application/json", ":message-type": "event"}
+    headers = b"".join(
+        struct.pack("!B", len(name))
+        + name.encode()
+        + b"\x07"
+        + struct.pack("!H", len(value))
+        + value.encode()
+        for name, value in names.items()
+    )
+    prelude = struct.pack("!II", 16 + len(headers) + len(payload), len(headers))
+    body = prelude + struct.pack("!I", zlib.crc32(prelude)) + headers + payload
+    return body + struct.pack("!I", zlib.crc32(body))
 
 
 def _event(document: dict[str, Any], name: str = "") -> bytes:

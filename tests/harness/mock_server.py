@@ -30,6 +30,7 @@ class Reply:
         pause_s: seconds between chunks.
         gate: each chunk after the first waits until the app lets it through (`gate.set()`).
         delay_s: seconds before the first byte of the answer.
+        until_close: send neither a length nor chunks; the end of the connection is the end of the body.
         cut: break the connection instead of ending the body.
         hang_up: read the request, then close without a byte.
     """
@@ -44,15 +45,17 @@ class Reply:
     delay_s: float = 0.0
     cut: bool = False
     hang_up: bool = False
+    until_close: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One request that reached the server, with its body."""
+    """One request that reached the server, with its body: as JSON ({} when it is none) and as it came."""
 
     path: str
     headers: dict[str, str]
     body: dict[str, Any]
+    raw: bytes = b""
 
 
 Answer = Callable[[Received], Reply]
@@ -141,7 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         raw = self.rfile.read(int(self.headers.get("content-length") or 0))
-        received = Received(self.path, {k.lower(): v for k, v in self.headers.items()}, _parsed(raw))
+        received = Received(self.path, {k.lower(): v for k, v in self.headers.items()}, _parsed(raw), raw)
         self._send(self.server.owner.reply_to(received))
 
     def _send(self, reply: Reply) -> None:
@@ -156,7 +159,7 @@ class _Handler(BaseHTTPRequestHandler):
                 if reply.gate is not None:
                     reply.gate.wait(_PATIENCE_S)
             self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part) if reply.chunked else part)
-        if reply.cut:
+        if reply.cut or reply.until_close:
             self.close_connection = True
         elif reply.chunked:
             self.wfile.write(b"0\r\n\r\n")
@@ -167,7 +170,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("x-request-id", "req-loopback")
         for name, value in reply.headers.items():
             self.send_header(name, value)
-        if reply.chunked:
+        if reply.until_close:
+            self.send_header("Connection", "close")
+        elif reply.chunked:
             self.send_header("Transfer-Encoding", "chunked")
         else:
             self.send_header("Content-Length", str(sum(map(len, reply.chunks)) + reply.cut))

@@ -52,6 +52,14 @@ def other_python() -> str:
     return next(newer, None) or missing("a second Python (3.11 or newer, of another minor version)")
 
 
+def other_pythons() -> list[str]:
+    """One Python of every other minor version from 3.11 on; skips when there is none."""
+    found = {version_of(python): python for python in _pythons(range(11, 16))}
+    for version in (None, version_of(sys.executable)):
+        found.pop(version, None)
+    return list(found.values()) or [missing("a second Python (3.11 or newer, of another minor version)")]
+
+
 def old_python() -> str:
     """A Python 3 from before 3.11; skips when there is none."""
     older = (python for python in _pythons(range(7, 11)) if version_of(python) is not None)
@@ -85,6 +93,6 @@ def _pythons(minors: range) -> Iterator[str]:
 
 def _run(command: list[str]) -> None:
     environ = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=170, env=environ, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500, env=environ, check=False)
     if done.returncode:
         pytest.fail(f"{' '.join(command)}: {done.stderr[-2000:]}")

@@ -53,6 +53,53 @@ def test_the_order_of_imports_does_not_matter(
     assert [event["cost"] for event in events(home)] == [COST]
 
 
+START = "import costmon; costmon.instrument()"
+ODD_ORDERS = {
+    "requests-before": f"{START}; import requests",
+    "requests-after": f"import requests; {START}",
+    "urllib3-submodule": f"{START}; from urllib3.poolmanager import PoolManager; import requests",
+    "pool-kept": f"from urllib3 import PoolManager; kept = PoolManager(); {START}; import requests",
+    "session-kept": f"import requests; requests.post = requests.Session().post; {START}",
+    "lazy": f"{START}; import importlib.util as u, sys; spec = u.find_spec('urllib3'); "
+    "spec.loader = u.LazyLoader(spec.loader); m = u.module_from_spec(spec); sys.modules['urllib3'] = m; "
+    "spec.loader.exec_module(m); import requests",
+    "reloaded": f"{START}; import importlib, urllib3, requests; importlib.reload(urllib3)",
+    "thread": "import threading; t = threading.Thread(target=lambda: exec('import costmon; costmon.instrument()')); "
+    "t.start(); t.join(); import requests",
+    "aiohttp-before": f"{START}; import aiohttp",
+    "aiohttp-after": f"import aiohttp; {START}",
+    "aiohttp-submodule": f"{START}; from aiohttp.client import ClientSession; import aiohttp",
+    "botocore-after": f"import requests, botocore.client; {START}",
+}
+POST_BY = {
+    "requests": "requests.post(sys.argv[1] + '/v1/chat/completions', json=BODY)",
+    "aiohttp": """
+import asyncio
+async def main():
+    async with aiohttp.ClientSession() as session:
+        await (await session.post(sys.argv[1] + '/v1/chat/completions', json=BODY)).read()
+asyncio.run(main())
+""",
+}
+
+
+@pytest.mark.parametrize("order", ODD_ORDERS)
+def test_odd_ways_to_import_the_other_clients(order: str, server: MockServer, home: Path) -> None:
+    """However requests, urllib3 or aiohttp get into the process, before or after costmon: one event, and no complaint."""
+    client = "aiohttp" if order.startswith("aiohttp") else "requests"
+    code = f"{ODD_ORDERS[order]}\nimport sys\nBODY = {CHAT}\n{POST_BY[client]}"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, server.base],
+        env=environ(home, PYTHONPATH=ROOT, NO_PROXY="*"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [event["cost"] for event in events(home)] == [COST]
+
+
 @both
 @pytest.mark.usefixtures("watched")
 def test_a_client_that_sends_through_another_counts_once(

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-_CLIENTS = ("httpx", "httpx2")
-_SDK_TAIL = "._base_client"
+_HTTPX = ("httpx", "httpx2")
+_NAMES = frozenset({*_HTTPX, "urllib3", "aiohttp", *sdk.MODULES})
 
 
 def install() -> None:
@@ -23,17 +23,25 @@ def install() -> None:
     if any(isinstance(finder, Finder) for finder in sys.meta_path):
         return
     sys.meta_path.insert(0, Finder())
-    for name, module in list(sys.modules.items()):
-        patch = patch_for(name)
+    for name in [name for name in sys.modules if name in _NAMES or name.endswith(sdk.BASE_CLIENT)]:
+        patch, module = patch_for(name), sys.modules.get(name)
         if patch is not None and module is not None:
             guarded(f"hook {name}", patch, module)
 
 
 def patch_for(name: str) -> Callable[[ModuleType], None] | None:
     """What to do with a module of this name once it is loaded."""
-    if name in _CLIENTS:
+    if name in _HTTPX:
         return http.patch
-    return sdk.patch if name.endswith(_SDK_TAIL) else None
+    if name == "urllib3":
+        from costmon.shim.hooks.urllib3 import patch
+
+        return patch
+    if name == "aiohttp":
+        from costmon.shim.hooks.aiohttp import patch
+
+        return patch
+    return sdk.patch if sdk.known(name) else None
 
 
 class Finder:

@@ -1,10 +1,10 @@
-"""One request and its response through httpx or httpx2, told to an Observer. Raises refusals and nothing else."""
+"""One attempt of any client and its answer, told to an Observer. Raises refusals and nothing else."""
 
 from __future__ import annotations
 
+import sys
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator
-from types import ModuleType
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from costmon.errors import SpendBlocked
@@ -12,18 +12,24 @@ from costmon.shim import runtime, usage
 from costmon.shim.calls import Call, Open
 from costmon.shim.faults import guarded, report
 from costmon.shim.hooks.sdk import refuse
-from costmon.shim.observer import Observer
+from costmon.shim.hooks.seen import saw
+from costmon.shim.observer import HEADERS, Observer
 from costmon.shim.recorder import Recorder
+from costmon.shim.wire import Wire, call_of
 
-_HEADERS = ("x-request-id", "request-id", "apim-request-id", "content-type", "content-encoding")
-_stream_classes: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {}
+_LEDGER_CODE = frozenset({"costmon.shim.recorder", "costmon.shim.ledger"})
 
 
 class Exchange:
-    """An admitted call while it is on the wire. Until `admit` it is only recognised."""
+    """An admitted attempt while it is on the wire. Until `admit` it is only recognised.
 
-    def __init__(self, module: ModuleType, recorder: Recorder, api: usage.Api, call: Call) -> None:
-        self._module = module
+    `answered`: the client has its answer or its exception; what is sent after that is another attempt. `sent`: bytes may
+    have left (kept by the hooks that can tell).
+    """
+
+    def __init__(self, recorder: Recorder, api: usage.Api, call: Call) -> None:
+        self.answered = False
+        self.sent = False
         self._recorder = recorder
         self._api = api
         self._call = call
@@ -32,7 +38,7 @@ class Exchange:
     def admit(self) -> None:
         """Reserve; raises SpendBlocked, or inside an SDK the signal that becomes it."""
         try:
-            self._observe(self._recorder.admit(self._call))
+            self._observe(self._recorder.admit(self._call) if self._api.admitted else None)
         except SpendBlocked as blocked:
             refuse(blocked)
         except Exception as error:
@@ -41,7 +47,7 @@ class Exchange:
     async def admit_async(self) -> None:
         """Like `admit`; settlements then never wait for a busy ledger on the event loop."""
         try:
-            self._observe(await self._recorder.admit_async(self._call))
+            self._observe(await self._recorder.admit_async(self._call) if self._api.admitted else None)
             if self._observer is not None:
                 self._observer.wait_s = 0.0
         except SpendBlocked as blocked:
@@ -49,134 +55,84 @@ class Exchange:
         except Exception as error:
             report("admit", f"costmon could not admit a call: {type(error).__name__}")
 
-    def raised(self, error: BaseException) -> None:
-        """The client raised instead of answering."""
+    def raised(self, error: BaseException, *, sent: bool = True) -> None:
+        """The client raised instead of answering, or in the middle of a body. `sent` False: surely before any byte left."""
+        self._has_answer()
         if self._observer is not None:
-            self._observer.raised(error)
+            self._observer.raised(error, sent=sent)
 
-    def responded(self, response: Any, *, streamed: bool) -> None:
-        """The client has an answer: whole, or a stream that only the app may read."""
+    def follow(self, function: Callable[..., None], *args: Any) -> None:
+        """Have `function(*args, self)` find the answer; when it cannot, the outcome is unknown."""
+        try:
+            function(*args, self)
+        except Exception as error:
+            report("follow a response", f"costmon could not follow a response: {type(error).__name__}")
+            self.raised(error)
+
+    def whole(self, status: int, headers: dict[str, str], content: bytes) -> None:
+        """The client has the whole answer, its content decoded."""
+        self._has_answer()
         if self._observer is not None:
-            guarded("follow a response", self._tee if streamed else self._whole, response, self._observer)
+            guarded("follow a response", self._observer.responded, status, headers, content)
+
+    def streams(self, owner: object, status: int, headers: dict[str, str]) -> None:
+        """The answer began, its body comes by `feed`. When `owner` is collected, nobody will read on."""
+        self._has_answer()
+        observer = self._observer
+        if observer is None:
+            return
+        guarded("follow a response", observer.streams, status, headers)
+        runtime.streaming[id(observer)] = observer.closed
+        # Finalizers' own exit hook may run after ours, which settles what is still open by then.
+        weakref.finalize(owner, runtime.dropped, id(observer)).atexit = False
+
+    def feed(self, chunk: bytes) -> None:
+        """The next bytes of the body, before the app gets them, under the headers' content coding."""
+        if self._observer is not None:
+            self._observer.feed(chunk)
+
+    def end(self) -> None:
+        """The body came to its end."""
+        if self._observer is not None:
+            self._observer.end()
+
+    def closed(self) -> None:
+        """The app closed the answer; after `end` this changes nothing.
+
+        A finalizer may say so too, even from inside our own use of the ledger: then the next call settles it.
+        """
+        if self._observer is None:
+            return
+        if _in_ledger_code():
+            runtime.abandoned.append(self._observer.closed)
+        else:
+            self._observer.closed()
+
+    def _has_answer(self) -> None:
+        self.answered = True
+        saw(self._call.endpoint.partition(":")[0])  # it may have waited for long since it was first seen
 
     def _observe(self, held: Open | None) -> None:
-        self._observer = Observer(self._recorder, held, self._api)
-
-    def _whole(self, response: Any, observer: Observer) -> None:
-        observer.responded(*_facts(response), response.content)
-
-    def _tee(self, response: Any, observer: Observer) -> None:
-        if hasattr(response, "_content"):  # a transport that answers from memory has read it already
-            self._whole(response, observer)
-            return
-        observer.streams(*_facts(response))
-        sync_tee, async_tee = stream_classes(self._module)
-        is_async = isinstance(response.stream, self._module.AsyncByteStream)
-        response.stream = (async_tee if is_async else sync_tee)(response.stream, observer)
+        self._observer = Observer(self._recorder, held, self._api, self._call)
 
 
-def begin(module: ModuleType, request: Any) -> Exchange | None:
+def begin(wire: Wire) -> Exchange | None:
     """The exchange of a metered call, None when the request is none after all."""
-    url = request.url
-    api = usage.api_of(request.method, url.path)
-    found = usage.recognise(api, url.path, _body(request)) if api is not None else None
-    if api is None or found is None:
-        return None
     recorder = runtime.recorder()
-    host, port = url.host, url.port
-    provider, free = usage.provider_of(api, host, port, recorder.provider_hosts())
-    call = Call(
-        api=api.name,
-        family=api.family,
-        provider=provider,
-        model=found.model,
-        endpoint=host if port is None else f"{host}:{port}",
-        input_tokens=usage.estimate_tokens(found.input_bytes, found.attachments),
-        max_output=found.max_output,
-        has_output=api.has_output,
-        free=free or (provider == "openrouter" and found.model.endswith(":free")),
-        anywhere=provider == api.family and host not in usage.KNOWN_HOSTS,
-    )
-    return Exchange(module, recorder, api, call)
+    hosts = recorder.provider_hosts()
+    found = call_of(wire, hosts, recorder.fingerprint(wire.body))
+    return None if found is None else Exchange(recorder, *found)
 
 
-def _body(request: Any) -> bytes | None:
-    """The request's bytes, or None when they are a stream that only the app may read."""
-    try:
-        content: bytes = request.content
-    except Exception:
-        return None
-    return content
+def facts(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers of an answer that an Observer reads, by their lower-case names; `headers` must not mind case."""
+    return {name: headers[name] for name in HEADERS if name in headers}
 
 
-def _facts(response: Any) -> tuple[int, dict[str, str]]:
-    headers = response.headers
-    return response.status_code, {name: headers[name] for name in _HEADERS if name in headers}
-
-
-def stream_classes(module: ModuleType) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Stream classes that pass every chunk on untouched and tell the observer; httpx checks their base class."""
-    if module.__name__ not in _stream_classes:
-        _stream_classes[module.__name__] = _sync_tee(module), _async_tee(module)
-    return _stream_classes[module.__name__]
-
-
-def _sync_tee(module: ModuleType) -> Callable[..., Any]:
-    class SyncTee(module.SyncByteStream):  # type: ignore[misc, name-defined]
-        def __init__(self, inner: Any, observer: Observer) -> None:
-            self._inner, self._observer = inner, observer
-            _on_drop(self, observer)
-
-        def __iter__(self) -> Iterator[bytes]:
-            try:
-                for chunk in self._inner:
-                    self._observer.feed(chunk)
-                    yield chunk
-            except GeneratorExit:
-                raise
-            except BaseException as error:
-                self._observer.raised(error)
-                raise
-            self._observer.end()
-
-        def close(self) -> None:
-            try:
-                self._inner.close()
-            finally:
-                self._observer.closed()
-
-    return SyncTee
-
-
-def _async_tee(module: ModuleType) -> Callable[..., Any]:
-    class AsyncTee(module.AsyncByteStream):  # type: ignore[misc, name-defined]
-        def __init__(self, inner: Any, observer: Observer) -> None:
-            self._inner, self._observer = inner, observer
-            _on_drop(self, observer)
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            try:
-                async for chunk in self._inner:
-                    self._observer.feed(chunk)
-                    yield chunk
-            except GeneratorExit:
-                raise
-            except BaseException as error:
-                self._observer.raised(error)
-                raise
-            self._observer.end()
-
-        async def aclose(self) -> None:
-            try:
-                await self._inner.aclose()
-            finally:
-                self._observer.closed()
-
-    return AsyncTee
-
-
-def _on_drop(stream: object, observer: Observer) -> None:
-    """A stream that is dropped without being read or closed is settled by the next call or at exit."""
-    runtime.streaming[id(observer)] = observer.closed
-    # Finalizers' own exit hook may run after ours, which settles what is still open by then.
-    weakref.finalize(stream, runtime.dropped, id(observer)).atexit = False
+def _in_ledger_code() -> bool:
+    frame = sys._getframe(1)
+    while frame.f_back is not None:
+        frame = frame.f_back
+        if frame.f_globals.get("__name__") in _LEDGER_CODE:
+            return True
+    return False

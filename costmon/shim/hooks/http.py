@@ -1,43 +1,45 @@
-"""httpx and httpx2 (the same API): `Client.send` and `AsyncClient.send`, one event for each attempt.
+"""httpx and httpx2 (the same API): one event for each request that goes to a transport, redirects and auth rounds apart.
 
-The app gets exactly its own response, bytes and exceptions. A client that sends through another one is counted once: the
-inner `send` finds the outer one on the call stack. (A flag could be left set by an interrupt, or inherited by a task, and
-would then blind us.) Everything heavy is loaded by the first call that is metered.
+The hook sits where a client hands a request to its transport, so the client's own request hooks have run (what they raise
+costs nothing) and its response hooks have not. The app gets exactly its own response, bytes and exceptions. Everything
+heavy is loaded by the first call that is metered.
 """
 
 from __future__ import annotations
 
 import functools
-import sys
 
 from costmon.shim import runtime
 from costmon.shim.faults import report
+from costmon.shim.hooks.nesting import carried, mark_send, marked
+from costmon.shim.hooks.seen import saw
+from costmon.shim.metered import maybe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import CodeType, FrameType, ModuleType
+    from types import ModuleType
     from typing import Any
 
     from costmon.shim.hooks.exchange import Exchange
 
-_sends: set[CodeType] = set()
-_MARK = "__costmon__"
-# The last parts of the paths in usage.APIS; anything else costs a host this one comparison.
-_TAILS = ("/chat/completions", "/responses", "/embeddings", "/messages")
+# The second is for a client without the first, which no release of httpx since 0.18 is.
+_METHODS = ("_send_single_request", "send")
 
 
 def patch(module: ModuleType) -> None:
     """Hook both client classes of `module`."""
-    if not hasattr(module.Client.send, _MARK):
-        module.Client.send = _wrap(module, module.Client.send)
-        module.AsyncClient.send = _wrap_async(module, module.AsyncClient.send)
+    for client, wrap in ((module.Client, _wrap), (module.AsyncClient, _wrap_async)):
+        name = next(name for name in _METHODS if hasattr(client, name))
+        original = getattr(client, name)
+        if not marked(original):
+            setattr(client, name, wrap(module, original))
 
 
 def _wrap(module: ModuleType, original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def send(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        exchange = _begin(module, request)
+        exchange = _begin(request)
         if exchange is None:
             return original(self, request, *args, **kwargs)
         try:
@@ -46,18 +48,17 @@ def _wrap(module: ModuleType, original: Callable[..., Any]) -> Callable[..., Any
         except BaseException as error:
             exchange.raised(error)
             raise
-        exchange.responded(response, streamed=bool(kwargs.get("stream")))
+        _follow(module, response, exchange)
         return response
 
-    setattr(send, _MARK, True)
-    _sends.add(getattr(send, "__code__"))  # noqa: B009 - the checker sees a wrapper type
+    mark_send(send)
     return send
 
 
 def _wrap_async(module: ModuleType, original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     async def send(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        exchange = _begin(module, request)
+        exchange = _begin(request)
         if exchange is None:
             return await original(self, request, *args, **kwargs)
         try:
@@ -66,37 +67,29 @@ def _wrap_async(module: ModuleType, original: Callable[..., Any]) -> Callable[..
         except BaseException as error:
             exchange.raised(error)
             raise
-        exchange.responded(response, streamed=bool(kwargs.get("stream")))
+        _follow(module, response, exchange)
         return response
 
-    setattr(send, _MARK, True)
-    _sends.add(getattr(send, "__code__"))  # noqa: B009 - the checker sees a wrapper type
+    mark_send(send)
     return send
 
 
-def _begin(module: ModuleType, request: Any) -> Exchange | None:
+def _begin(request: Any) -> Exchange | None:
     """The exchange of a metered call, or None for every other request and after a fault of ours."""
     try:
-        if (
-            request.method != "POST"
-            or not request.url.path.rstrip("/").endswith(_TAILS)
-            or not runtime.enabled()
-        ):
+        url = request.url
+        saw(url.host)
+        if not maybe(request.method, url.path) or not runtime.enabled() or carried():
             return None
-        if on_stack(_sends, sys._getframe(2)):
-            return None
-        from costmon.shim.hooks.exchange import begin
+        from costmon.shim.hooks.httpx_parts import begin
 
-        return begin(module, request)
+        return begin(request)
     except Exception as error:
         report("recognise", f"costmon could not look at a request: {type(error).__name__}")
         return None
 
 
-def on_stack(codes: set[CodeType], frame: FrameType | None) -> bool:
-    """Whether a function of `codes` is running in `frame` or outside it, awaiting coroutines included."""
-    while frame is not None:
-        if frame.f_code in codes:
-            return True
-        frame = frame.f_back
-    return False
+def _follow(module: ModuleType, response: Any, exchange: Exchange) -> None:
+    from costmon.shim.hooks.httpx_parts import follow
+
+    exchange.follow(follow, module, response)
