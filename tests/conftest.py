@@ -27,13 +27,15 @@ def costmon_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
 
 def forget() -> None:
     """Bring back the shim's process-wide state to that of a fresh process."""
-    from costmon.shim import booking, context, faults, runtime, switch
+    from costmon.shim import booking, connections, context, faults, notices, runtime, switch
 
     for recorder in runtime._recorders.values():
         recorder.ledger.close()
     runtime._recorders.clear()
     runtime.abandoned.clear()
     runtime.streaming.clear()
+    connections._own_process()
+    notices.forget()
     context._process = context.Labels()
     faults._said.clear()
     switch._touched.clear()

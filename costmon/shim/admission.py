@@ -10,7 +10,7 @@ from __future__ import annotations
 from costmon.errors import SpendBlocked
 from costmon.shim.money import format_money
 from costmon.shim.policy import Budget, Period, percent, percent_reached
-from costmon.shim.timestamps import to_datetime
+from costmon.shim.timestamps import to_datetime, until_text
 
 RETRY_RESERVED_S = 5.0
 
@@ -70,8 +70,3 @@ def _sentence(budget: Budget, period: Period, *, nonessential: bool, by_reserved
     when = "until calls in flight settle" if by_reserved else f"until {until_text(period.end)}"
     share = percent(period.used, budget.amount)
     return f'budget "{budget.name}": {spent} of {limit} spent ({share} %){held}; {who}, {when}'
-
-
-def until_text(at: int) -> str:
-    """An instant for a sentence: '2026-11-22 00:00 UTC'."""
-    return to_datetime(at).strftime("%Y-%m-%d %H:%M UTC")

@@ -62,7 +62,18 @@ def apply(folder: str, wanted: dict[str, switch.Block], now: int) -> None:
 def sync(db: Connection, policy: Policy, folder: str, now: int) -> None:
     """`apply` what the ledger says now."""
     if policy.budgets or os.path.isdir(folder):
-        apply(folder, automatic_blocks(standings(db, policy, now), now), now)
+        apply(folder, wanted(db, policy, now), now)
+
+
+def wanted(db: Connection, policy: Policy, now: int) -> dict[str, switch.Block]:
+    """The automatic blocks that must stand at `now`: none in a dry run, and none whose scope a bypass covers."""
+    found = automatic_blocks(standings(db, policy, now), now)
+    return {scope: block for scope, block in found.items() if not policy.rules.excuses(_labels(scope), now)}
+
+
+def _labels(scope: str) -> dict[str, str]:
+    key, _, value = scope.partition("=")
+    return {key: value} if value else {}
 
 
 def _block(budget: Budget, period: Period, now: int) -> switch.Block | None:

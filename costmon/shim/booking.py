@@ -1,7 +1,8 @@
 """The two transactions of an event, as SQL: reserve before the call, settle after it. The caller holds the transaction.
 
-A charge is one budget's share of an event: [budget id, period start µs, reserved, settled, rate numerator, rate
-denominator], money in nano of the budget's currency. The rate is the one at admission and stays with the event.
+In flight an attempt is a row of `reservation`; settled it is a row of `event`. A charge is one budget's share of it:
+[budget id, period start µs, reserved, settled, rate numerator, rate denominator], money in nano of the budget's
+currency. The rate is the one at admission and stays with the event.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
 LEASE_US = 600 * 1_000_000
+MOST = 2**61  # nano one call can hold or cost in one budget: beyond it a sum would not fit into a column
 SLOT_US = 900 * 1_000_000  # every time zone's day starts on a quarter hour
 Charge = list[int]
 
@@ -27,11 +29,20 @@ def charge(budget: Budget, period: Period, reserved: int, rate: Rate) -> Charge:
     return [budget.id, period.start, reserved, 0, rate.numerator, rate.denominator]
 
 
-def reserve(db: Connection, attempt: Attempt, charges: list[Charge], machine: str) -> None:
-    """Insert the event as reserved and hold its money in every budget it counts against."""
+def hold(db: Connection, charges: list[Charge]) -> None:
+    """Hold each charge's money in its budget."""
     for budget_id, start, reserved, *_ in charges:
         db.execute(_HOLD, (reserved, budget_id, start))
-    db.execute(_INSERT, _attempt_row(db, attempt, charges, machine))
+
+
+def reserve(db: Connection, attempt: Attempt, charges: list[Charge]) -> None:
+    """Insert the reservation whose money `charges` already hold."""
+    a = attempt
+    values = (
+        a.id, a.created_at, a.created_at + LEASE_US, owner(), a.estimate, _text(charges), a.source, a.app, a.route, a.job,
+        int(a.essential), a.api, a.provider, a.model, a.endpoint, a.currency, int(a.assumed), a.fingerprint or None,
+    )  # fmt: skip
+    db.execute(_RESERVE, values)
 
 
 def settle(
@@ -39,116 +50,138 @@ def settle(
 ) -> list[tuple[int, int]]:
     """Replace the reservation by what the call cost; returns (budget id, used in its period) of every budget charged.
 
-    An event whose reservation could not be written is inserted now. One already settled for good stays; one settled
-    as an orphan is replaced, its owner having come back.
+    An event whose reservation could not be written is inserted all the same. One already settled for good stays; one
+    settled as an orphan is replaced, its owner having come back.
     """
-    settled = [_settled(entry, settlement) for entry in charges]
-    if not _update(db, attempt, settled, settlement, _text(charges)):
-        held = _held(db, attempt, charges, machine)
-        if held is None:
+    sql = _INSERT
+    if db.execute(_RELEASE_AS_HELD, (attempt.id, _text(charges))).rowcount != 1:
+        released = db.execute(_RELEASE, (attempt.id,)).fetchall()
+        found = db.execute(_SETTLED, (attempt.id,)).fetchone()
+        if released:
+            charges = json.loads(released[0][0])  # a budget set meanwhile has adopted the call
+        elif found is None:
+            charges = [[c[0], c[1], 0, *c[3:]] for c in charges]
+        elif found[0] == ORPHAN:
+            sql, charges = _REPLACE, _take_back(db, json.loads(found[1]), unpriced=bool(found[2]))
+        else:
             return []
-        settled = [_settled(entry, settlement) for entry in held]
-        _update(db, attempt, settled, settlement, None)
-    return [(entry[0], _book(db, entry, settlement)) for entry in settled]
-
-
-def _held(db: Connection, attempt: Attempt, charges: list[Charge], machine: str) -> list[Charge] | None:
-    """The charges to settle when the event is not as its owner left it; None when it is settled for good."""
-    row = db.execute(
-        "select state, note, charges, cost is null from event where id = ?", (attempt.id,)
-    ).fetchone()
-    if row is None:
-        held = [[c[0], c[1], 0, *c[3:]] for c in charges]
-        db.execute(_INSERT, _attempt_row(db, attempt, held, machine))
-        return held
-    if row[0] == "reserved":
-        return list(json.loads(row[2]))  # a budget set meanwhile has adopted the call
-    return _take_back(db, json.loads(row[2]), unpriced=bool(row[3])) if row[1] == "orphan" else None
+    settled = [_settled(entry, settlement) for entry in charges]
+    _write(db, sql, _event_row(db, attempt, settled, machine, settlement))
+    return _book_all(db, settled, settlement)
 
 
 def renew(db: Connection, event_id: str, now: int) -> None:
     """A long call is still alive."""
-    db.execute(
-        "update event set lease_until = ? where id = ? and state = 'reserved'", (now + LEASE_US, event_id)
-    )
+    db.execute("update reservation set lease_until = ? where id = ?", (now + LEASE_US, event_id))
 
 
 def settle_orphans(db: Connection, now: int) -> int:
     """Settle, at their estimate and flagged, the reservations whose owner died or whose lease ran out. Returns how many."""
-    rows = db.execute(
-        "select id, owner, lease_until, charges, reserved, currency, cost_status from event where state = 'reserved'"
-    ).fetchall()
-    orphans = [row for row in rows if is_gone(row[1] or "") or (row[2] or 0) < now]
-    for event_id, _, _, charges, reserved, currency, status in orphans:
-        known = status != "unknown"
-        settlement = Settlement(
-            now,
-            "unknown",
-            "estimated",
-            {},
-            reserved if known else None,
-            currency,
-            "estimated" if known else "unknown",
-            reserved,
-        )
-        settled = [_settled(entry, settlement) for entry in json.loads(charges)]
-        for entry in settled:
-            _book(db, entry, settlement)
-        db.execute(_ORPHAN, (now, settlement.cost, settlement.cost_status, _text(settled), event_id))
-    return len(orphans)
+    found = orphans(db, now)
+    if found:
+        machine = str(db.execute("select value from setting where key = 'machine'").fetchone()[0])
+        for event_id in found:
+            _settle_orphan(db, event_id, machine, now)
+    return len(found)
+
+
+def orphans(db: Connection, now: int) -> list[str]:
+    """The ids of those reservations; looking needs no lock on the ledger."""
+    rows = db.execute("select id, owner, lease_until from reservation").fetchall()
+    return [row[0] for row in rows if row[2] < now or is_gone(row[1])]
+
+
+def _settle_orphan(db: Connection, event_id: str, machine: str, now: int) -> None:
+    row = db.execute(_TAKE, (event_id,)).fetchall()[0]
+    (
+        created_at,
+        reserved,
+        charges,
+        *labels,
+        essential,
+        api,
+        provider,
+        model,
+        endpoint,
+        currency,
+        assumed,
+        fingerprint,
+    ) = row
+    source, app, route, job = labels
+    attempt = Attempt(
+        event_id, created_at, source, app, route, job, bool(essential), api, provider, model, endpoint, 0, 0, reserved,
+        currency, bool(assumed), fingerprint or "",
+    )  # fmt: skip
+    settlement = Settlement(
+        settled_at=now,
+        outcome="unknown",
+        usage_status="estimated",
+        usage={},
+        cost=None if assumed else reserved,
+        currency=currency,
+        cost_status="unknown" if assumed else "estimated",
+        charge=reserved,
+        note=ORPHAN,
+    )
+    settled = [_settled(entry, settlement) for entry in json.loads(charges)]
+    _write(db, _INSERT, _event_row(db, attempt, settled, machine, settlement))
+    _book_all(db, settled, settlement)
 
 
 def _settled(entry: Charge, settlement: Settlement) -> Charge:
     budget_id, start, reserved, _, numerator, denominator = entry
-    charged = convert(settlement.charge, Rate(numerator, denominator))
+    charged = min(convert(settlement.charge, Rate(numerator, denominator)), MOST)
     return [budget_id, start, reserved, charged, numerator, denominator]
 
 
-def _book(db: Connection, entry: Charge, settlement: Settlement) -> int:
-    """Move a charge of the budget's period from reserved to spent, or to assumed where the price is unknown.
+def _book_all(db: Connection, charges: list[Charge], settlement: Settlement) -> list[tuple[int, int]]:
+    """Move every charge from reserved to spent, or to assumed where the price is unknown.
 
-    Returns what the period has used now; 0 when the budget is gone.
+    Returns (budget id, what its period has used now); a budget that is gone is left out.
     """
-    budget_id, start, reserved, charged, *_ = entry
     unpriced = settlement.cost is None
-    sql = _BOOK_ASSUMED if unpriced else _BOOK
-    rows = db.execute(sql, (reserved, charged, 1, int(unpriced), budget_id, start)).fetchall()
-    return int(rows[0][0]) if rows else 0
+    book = _BOOK_ASSUMED if unpriced else _BOOK
+    if (
+        len(charges) == 2 and charges[0][2:4] == charges[1][2:4]
+    ):  # the usual pair of budgets, in one statement
+        (one, one_start, reserved, charged, *_), (other, other_start, *_) = charges
+        values = (reserved, charged, 1, int(unpriced), one, one_start, other, other_start)
+        return db.execute(book[1], values).fetchall()
+    used: list[tuple[int, int]] = []
+    for budget_id, start, reserved, charged, *_ in charges:
+        used += db.execute(book[0], (reserved, charged, 1, int(unpriced), budget_id, start)).fetchall()
+    return used
 
 
 def _take_back(db: Connection, charges: list[Charge], *, unpriced: bool) -> list[Charge]:
     """Undo settled charges, so that the event can be settled anew."""
-    sql = _BOOK_ASSUMED if unpriced else _BOOK
+    book = _BOOK_ASSUMED if unpriced else _BOOK
     for budget_id, start, _, charged, *_ in charges:
-        db.execute(sql, (0, -charged, -1, -int(unpriced), budget_id, start)).fetchall()
+        db.execute(book[0], (0, -charged, -1, -int(unpriced), budget_id, start)).fetchall()
     return [[entry[0], entry[1], 0, 0, *entry[4:]] for entry in charges]
 
 
-def _attempt_row(db: Connection, a: Attempt, charges: list[Charge], machine: str) -> tuple[Any, ...]:
-    return (
-        a.id, a.created_at, _day_of(db, a.created_at), machine, a.source, a.app, a.route, a.job, int(a.essential),
-        a.api, a.provider, a.model, a.endpoint, a.estimate, a.currency, "unknown" if a.assumed else None,
-        owner(), a.created_at + LEASE_US, _text(charges),
-    )  # fmt: skip
-
-
-def _update(db: Connection, a: Attempt, charges: list[Charge], s: Settlement, as_held: str | None) -> bool:
-    """Write the settlement. With `as_held`, only if the event still is reserved with exactly these charges."""
+def _event_row(db: Connection, a: Attempt, charges: list[Charge], machine: str, s: Settlement) -> list[Any]:
     usage = s.usage
     other = {name: count for name, count in usage.items() if name not in TOKEN_COLUMNS}
-    values = (
-        s.settled_at, s.charge, s.outcome, s.status_code, clean(s.error) or None, s.usage_status,
-        *[usage.get(name) for name in TOKEN_COLUMNS],
-        json.dumps(other) if other else None, clean(s.service_tier, 40) or None, s.cost, s.currency, s.cost_status,
-        s.price_version, s.duration_us, s.first_token_us, clean(s.request_id) or None, _text(charges), s.note,
-    )  # fmt: skip
-    sql, key = (_SETTLE, (a.id,)) if as_held is None else (_SETTLE_HELD, (a.id, as_held))
-    response_id = clean(s.response_id) or None
+    return [
+        a.created_at, s.settled_at, _day_of(db, a.created_at), machine, a.source, a.app, a.route, a.job,
+        int(a.essential), a.api, a.provider, a.model, a.endpoint, s.outcome, s.status_code, clean(s.error) or None,
+        s.usage_status, *[usage.get(name) for name in TOKEN_COLUMNS], json.dumps(other) if other else None,
+        clean(s.service_tier, 40) or None, a.estimate, s.charge, s.cost, s.currency, s.cost_status, s.price_version,
+        s.duration_us, s.first_token_us, clean(s.request_id) or None, _text(charges), s.note, a.fingerprint or None,
+        clean(s.response_id) or None, a.id,
+    ]  # fmt: skip
+
+
+def _write(db: Connection, sql: str, row: list[Any]) -> None:
     try:
-        return db.execute(sql, (*values, response_id, *key)).rowcount == 1
+        db.execute(sql, row)
     except _integrity_error():
+        if row[-2] is None:
+            raise
         # Another attempt already bears this response id. Both were seen on the wire, so both are attempts.
-        return db.execute(sql, (*values, None, *key)).rowcount == 1
+        db.execute(sql, [*row[:-2], None, row[-1]])
 
 
 def _integrity_error() -> type[Exception]:
@@ -180,18 +213,28 @@ def _text(charges: list[Charge]) -> str:
     return str(charges)
 
 
+ORPHAN = "orphan"
+_RESERVATION = """created_at, reserved, charges, source, app, route, job, essential, api, provider, model, endpoint,
+                  currency, assumed, fingerprint"""
+_RESERVE = """insert into reservation (id, created_at, lease_until, owner, reserved, charges, source, app, route, job,
+              essential, api, provider, model, endpoint, currency, assumed, fingerprint)
+              values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_RELEASE_AS_HELD = "delete from reservation where id = ? and charges = ?"
+_RELEASE = "delete from reservation where id = ? returning charges"
+_SETTLED = "select note, charges, cost is null from event where id = ?"
+_TAKE = f"delete from reservation where id = ? returning {_RESERVATION}"  # noqa: S608 - names are ours
 _HOLD = "update budget_period set reserved = reserved + ? where budget_id = ? and start_at = ?"
-_BOOK = """update budget_period set reserved = reserved - ?, spent = spent + ?, calls = calls + ?,
-           unpriced = unpriced + ? where budget_id = ? and start_at = ? returning spent + assumed"""
-_BOOK_ASSUMED = _BOOK.replace("spent = spent", "assumed = assumed")
-_INSERT = """insert into event (id, created_at, local_day_at, machine, source, app, route, job, essential,
-             api, provider, model, endpoint, reserved, currency, cost_status, owner, lease_until, charges, state)
-             values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'reserved')"""
-_SETTLE = f"""update event set state = 'settled', owner = null, lease_until = null, settled_at = ?, charge = ?, outcome = ?,
-             status_code = ?, error = ?, usage_status = ?, {" = ?, ".join(TOKEN_COLUMNS)} = ?, units = ?,
-             service_tier = ?, cost = ?, currency = ?, cost_status = ?, price_version = ?, duration_us = ?,
-             first_token_us = ?, request_id = ?, charges = ?, note = ?, response_id = ? where id = ?"""  # noqa: S608
-_SETTLE_HELD = _SETTLE + " and state = 'reserved' and charges = ?"
-_ORPHAN = """update event set state = 'settled', outcome = 'unknown', usage_status = 'estimated', settled_at = ?,
-             charge = reserved, cost = ?, cost_status = ?, charges = ?, owner = null, lease_until = null, note = 'orphan'
-             where id = ?"""
+_SPENT = """update budget_period set reserved = reserved - ?, spent = spent + ?, calls = calls + ?,
+            unpriced = unpriced + ? where """
+_ASSUMED = _SPENT.replace("spent = spent", "assumed = assumed")
+_ONE = "budget_id = ? and start_at = ? returning budget_id, spent + assumed"
+_TWO = "(budget_id = ? and start_at = ?) or " + _ONE
+_BOOK = (_SPENT + _ONE, _SPENT + _TWO)
+_BOOK_ASSUMED = (_ASSUMED + _ONE, _ASSUMED + _TWO)
+_EVENT = f"""created_at, settled_at, local_day_at, machine, source, app, route, job, essential, api, provider, model,
+             endpoint, outcome, status_code, error, usage_status, {", ".join(TOKEN_COLUMNS)}, units, service_tier,
+             reserved, charge, cost, currency, cost_status, price_version, duration_us, first_token_us, request_id,
+             charges, note, fingerprint, response_id"""
+_MARKS = ", ".join("?" * (_EVENT.count(",") + 1))
+_INSERT = f"insert into event ({_EVENT}, id, state) values ({_MARKS}, ?, 'settled')"  # noqa: S608
+_REPLACE = f"update event set ({_EVENT}) = ({_MARKS}) where id = ?"  # noqa: S608

@@ -12,6 +12,8 @@ class Call(NamedTuple):
     """A metered call about to be made. `free`: the config says that its host costs nothing.
 
     `cost`: nano of `currency` the caller states for it (a tracked API), else None = priced by tokens.
+    `fingerprint`: keyed hash of what is asked, '' when it could not be read: equal calls have equal ones.
+    `units`: what else it is expected to use beside tokens (images, seconds of audio), to be reserved with them.
     """
 
     api: str
@@ -28,10 +30,15 @@ class Call(NamedTuple):
     cost: int | None = None
     currency: str = "USD"
     essential: bool | None = None
+    fingerprint: str = ""
+    units: Usage | None = None
 
 
 class Outcome(NamedTuple):
-    """What is known after the call. `cost`: nano stated by the caller; `charged` False = provably not billed."""
+    """What is known after the call. `cost`: nano stated by the caller, or nano USD reported by the provider;
+    `charged` False = provably not billed. `text_bytes`: of generated text that came, 0 when not known.
+    `once`: it may be seen again, and is written only if the ledger has no event with its response id yet.
+    """
 
     outcome: str
     usage: Usage | None = None
@@ -47,6 +54,8 @@ class Outcome(NamedTuple):
     first_token_us: int | None = None
     request_id: str = ""
     response_id: str = ""
+    text_bytes: int = 0
+    once: bool = False
 
 
 class Open(NamedTuple):

@@ -44,9 +44,15 @@ _current: ContextVar[tuple[Labels, ...]] = ContextVar("costmon_labels", default=
 
 
 def set_process_labels(labels: Labels) -> None:
-    """The defaults of this process, as `instrument()` was told."""
+    """The defaults of this process, as `instrument()` was told; what it leaves open, the environment says once."""
     global _process
-    _process = _over(labels, _process)
+    told = _over(labels, _process)
+    _process = Labels(
+        told.app if told.app is not None else os.environ.get("COSTMON_APP") or None,
+        told.route if told.route is not None else os.environ.get("COSTMON_ROUTE", ""),
+        told.job if told.job is not None else os.environ.get("COSTMON_JOB", ""),
+        told.essential if told.essential is not None else _essential(None, None),
+    )
 
 
 def labels() -> tuple[str, str, str, bool]:

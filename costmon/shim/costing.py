@@ -12,6 +12,7 @@ from costmon.shim.money import convert
 from costmon.shim.outputs import Outputs
 from costmon.shim.policy import Policy
 from costmon.shim.prices import Prices
+from costmon.shim.units import OUTPUT_BYTES
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -54,11 +55,23 @@ class Costing:
         """The last settlement is in the ledger."""
         self._prices.committed()
 
-    def learn(self, attempt: Attempt, output_tokens: int) -> None:
-        """An answer with reported usage came back."""
+    def learned(self, attempt: Attempt, o: Outcome) -> Outcome:
+        """The outcome, after learning from its usage if that was reported; if its output was counted by the text that
+        came, counted by the tokens per byte that this app's and model's reported answers have taught."""
         outputs = self._outputs.get((attempt.app, attempt.provider, attempt.model))
-        if outputs is not None:
-            outputs.add(output_tokens)
+        if outputs is None or o.usage is None:
+            return o
+        if not o.estimated:
+            tokens = o.usage.get("output_tokens", 0)
+            outputs.add(tokens, o.text_bytes)
+            if o.text_bytes and tokens and outputs.known_texts <= _KEPT_TEXTS:
+                return o._replace(usage={**o.usage, OUTPUT_BYTES: o.text_bytes})  # for the processes to come
+            return o
+        counted = outputs.tokens_in(o.text_bytes) if o.text_bytes else None
+        if counted is None:
+            return o
+        total = o.usage.get("input_tokens", 0) + counted
+        return o._replace(usage={**o.usage, "output_tokens": counted, "total_tokens": total})
 
     def estimate(self, db: Connection, rules: Policy, call: Call, app: str, now: int) -> Estimate:
         """The reservation of a call at `now` (µs UTC). Raises SpendBlocked if its price is unknown and must not be."""
@@ -67,14 +80,18 @@ class Costing:
         output = self._expected_output(db, rules, call, app) if call.has_output else 0
         if call.free:
             return Estimate(0, call.currency, output_tokens=output)
-        usage = {"input_tokens": call.input_tokens, "output_tokens": output}
+        usage = {"input_tokens": call.input_tokens, "output_tokens": output, **(call.units or {})}
+        output = usage["output_tokens"]
         card = self._card(db, call, call.model, now, "")
         if card is not None:
-            return Estimate(cards.price(card, usage).nano or 0, card.currency, output_tokens=output)
+            nano = cards.price(card, usage).nano or (
+                0 if card.plan.free else 1
+            )  # what is not free always counts
+            return Estimate(nano, card.currency, output_tokens=output)
         if rules.unknown_price == "refuse":
             raise _unpriced(call)
         assumed = self._prices.assumed(db, call.provider, call.family, now, rules.unknown_price, usage)
-        return Estimate(assumed, "USD", assumed=True, output_tokens=output)
+        return Estimate(assumed or 1, "USD", assumed=True, output_tokens=output)
 
     def cost(self, db: Connection, rules: Policy, held: Open, o: Outcome) -> Cost:
         """What a finished attempt cost."""
@@ -88,6 +105,10 @@ class Costing:
             return Cost(0, currency, "free", 0, "config:free")
         if not o.charged:
             return Cost(0, currency, "priced", 0)
+        if o.cost is not None and not o.estimated:
+            rate = rules.rate("USD", currency, attempt.created_at)
+            charge = convert(o.cost, rate) if rate is not None else attempt.estimate
+            return Cost(o.cost, "USD", "reported", charge, f"reported:{call.provider}")
         if o.usage is None and o.outcome == "ok":
             return Cost(
                 None, currency, "unknown", attempt.estimate
@@ -121,9 +142,10 @@ class Costing:
         )
         rate = rules.rate("USD", attempt.currency, attempt.created_at)
         charge = convert(assumed, rate) if rate is not None else attempt.estimate
-        return Cost(
-            None, attempt.currency, "unknown", max(charge, attempt.estimate if o.at_least_reserved else 0)
-        )
+        # Seconds, pages or searches of an unknown price have no tokens to assume a price by.
+        no_tokens = o.usage is not None and "input_tokens" not in o.usage
+        least = attempt.estimate if o.at_least_reserved or no_tokens else 0
+        return Cost(None, attempt.currency, "unknown", max(charge, least))
 
     def _card_of(self, db: Connection, call: Call, attempt: Attempt, o: Outcome) -> Card | None:
         """The card of the model that answered, else of the one that was asked for."""
@@ -141,7 +163,7 @@ class Costing:
         key = (app, clean(call.provider), clean(call.model))
         if key not in self._outputs:
             rows = db.execute(_RECENT_OUTPUTS, key).fetchall()
-            self._outputs[key] = Outputs(row[0] for row in reversed(rows))
+            self._outputs[key] = Outputs((row[0] or 0, _text_bytes(row[1])) for row in reversed(rows))
         return self._outputs[key].expected(call.max_output, rules.assumed_output)
 
 
@@ -164,6 +186,16 @@ def _units(usage: Usage) -> Usage:
     return {name: count for name, count in usage.items() if name != "total_tokens"}
 
 
-_RECENT_OUTPUTS = """select output_tokens from
-    (select app, provider, model, output_tokens, usage_status from event order by id desc limit 2000)
+def _text_bytes(units: str | None) -> int:
+    """The bytes of text an earlier answer had, of an event's `units`; 0 when they were not kept."""
+    if not units or OUTPUT_BYTES not in units:
+        return 0
+    import json
+
+    return int(json.loads(units).get(OUTPUT_BYTES, 0))
+
+
+_KEPT_TEXTS = 20  # of each process; later ones would hardly change the ratio, and every event would grow
+_RECENT_OUTPUTS = """select output_tokens, units from
+    (select app, provider, model, output_tokens, units, usage_status from event order by id desc limit 2000)
     where app = ? and provider = ? and model = ? and usage_status = 'reported' limit 100"""

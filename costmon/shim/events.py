@@ -34,7 +34,7 @@ class Attempt(NamedTuple):
     """One attempt at one metered call, before it leaves.
 
     `estimate` is the reservation in nano of `currency`; `assumed` says that the price is unknown and the estimate is
-    what enforcement assumes. Times are µs since 1970 UTC.
+    what enforcement assumes. `fingerprint` is a keyed hash of the request, '' without one. Times are µs since 1970 UTC.
     """
 
     id: str
@@ -53,6 +53,7 @@ class Attempt(NamedTuple):
     estimate: int
     currency: str
     assumed: bool
+    fingerprint: str = ""
 
 
 class Settlement(NamedTuple):

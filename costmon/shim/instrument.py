@@ -21,9 +21,10 @@ def instrument(
     if not runtime.enabled():
         return
     context.set_process_labels(context.Labels(app, route, job, essential))
-    from costmon.shim import hooks
+    from costmon.shim import audit, hooks
 
     guarded("install its hooks", hooks.install)
+    guarded("watch connections", audit.install)
 
 
 def guard(provider: str = "", model: str = "") -> None:

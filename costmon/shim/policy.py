@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from costmon.shim import rules
 from costmon.shim.money import PAR, Rate, divide_half_even
+from costmon.shim.rules import Rules
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -49,6 +51,7 @@ class Period(NamedTuple):
 class Policy(NamedTuple):
     generation: str
     machine: str
+    hash_key: str
     budgets: tuple[Budget, ...]
     hosts: dict[str, dict[str, Any]]
     rates: dict[tuple[str, str], list[tuple[int, Rate]]]
@@ -56,6 +59,7 @@ class Policy(NamedTuple):
     unknown_price: str
     strict: bool
     admit_wait: float
+    rules: Rules = Rules()
 
     def matching(self, labels: dict[str, str]) -> list[Budget]:
         """The budgets a call with these labels counts against."""
@@ -64,6 +68,8 @@ class Policy(NamedTuple):
     def rate(self, base: str, quote: str, at: int) -> Rate | None:
         """The rate that holds at `at` (µs): the newest dated not after it, else the oldest; the inverse pair and the
         way over USD serve too."""
+        if base == quote:
+            return PAR
         direct = self._pair(base, quote, at)
         if direct is not None:
             return direct
@@ -83,8 +89,8 @@ class Policy(NamedTuple):
 
 
 def generation(db: Connection) -> str:
-    """Changes whenever the compiled config or the prices change, or the ledger is another one."""
-    return str(db.execute(_GENERATION).fetchone()[0])
+    """Changes whenever the compiled config, an override or the prices change."""
+    return str(db.execute("select value from setting where key = 'generation'").fetchone()[0])
 
 
 def load(db: Connection) -> Policy:
@@ -98,8 +104,9 @@ def load(db: Connection) -> Policy:
     ):
         rates.setdefault((base, quote), []).append((at, Rate(numerator, denominator)))
     return Policy(
-        generation=f"{settings.get('machine')}:{settings.get('generation')}",
+        generation=settings.get("generation", ""),
         machine=settings.get("machine", ""),
+        hash_key=settings.get("hash_key", ""),
         budgets=tuple(_budget(row) for row in db.execute(_BUDGETS)),
         hosts=json.loads(settings.get("hosts") or "{}"),
         rates=rates,
@@ -107,11 +114,10 @@ def load(db: Connection) -> Policy:
         unknown_price=settings.get("unknown_price") or "dearest",
         strict=settings.get("strict") in ("1", "true"),
         admit_wait=float(settings.get("admit_wait") or 0),
+        rules=rules.load(db, settings),
     )
 
 
-_GENERATION = """select (select value from setting where key = 'machine') || ':' ||
-                 (select value from setting where key = 'generation')"""
 _BUDGETS = """select id, name, scope_key, scope_value, amount, currency, period, time_zone, mode, at_95, at_100
               from budget order by id"""
 
@@ -153,16 +159,24 @@ def _insert(db: Connection, budget_id: int, start: int, end: int) -> Period:
 
 
 def local_day_at(db: Connection, now: int) -> int:
-    """The start (µs UTC) of the operator's local day that contains `now`; UTC days before costmon ever ran."""
+    """The start (µs UTC) of the operator's local day that contains `now`."""
+    return local_day(db, now)[0]
+
+
+def local_day(db: Connection, now: int) -> tuple[int, int]:
+    """The operator's local day that contains `now`: (start, end) in µs UTC; UTC days before costmon ever ran."""
     row = db.execute(
         "select start_at, end_at from local_day where start_at <= ? order by start_at desc limit 1", (now,)
     )
     found = row.fetchone()
     day = 86_400_000_000
     if found is None:
-        return now - now % day
+        return now - now % day, now - now % day + day
     start, end = found
-    return int(start) if now < end else int(end) + (now - int(end)) // day * day
+    if now < end:
+        return start, end
+    start = end + (now - end) // day * day
+    return start, start + day
 
 
 def percent_reached(used: int, amount: int, level: int) -> bool:

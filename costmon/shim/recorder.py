@@ -8,22 +8,21 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from costmon import paths
-from costmon.errors import LedgerError, SpendBlocked
-from costmon.shim import blocks, booking, context, locks, policy, switch
-from costmon.shim.admission import reservation, until_text
+from costmon.errors import LedgerBusy, LedgerError, SpendBlocked
+from costmon.shim import blocks, booking, context, locks, notices, switch
 from costmon.shim.calls import Call, Open, Outcome
-from costmon.shim.costing import Costing
-from costmon.shim.events import Attempt, Settlement, clean, new_id
+from costmon.shim.events import Attempt, clean, new_id
 from costmon.shim.faults import guarded, report
 from costmon.shim.ledger import ADMIT_WAIT_S, SETTLE_WAIT_S, Ledger, async_sleep
 from costmon.shim.locks import jitter_s
 from costmon.shim.memory import Memory
-from costmon.shim.money import Rate, convert
+from costmon.shim.policy import Budget, Period, Policy
 from costmon.shim.refusals import Refusals
+from costmon.shim.timestamps import until_text
+from costmon.shim.transactions import Admitted, Labels, Transactions, label_map
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 _SWEEP_EVERY_S = 5.0
 _SYNC_EVERY_S = 1.0
 _MAX_SPOOL = 10_000
+_MAX_NAMES = 1_000
 _DRAIN_AT_ONCE = 100  # a call waits for at most so many of the settlements an outage has left
 
 
@@ -41,25 +41,34 @@ class Recorder:
         self.ledger = Ledger(home)
         self.folder = paths.switch_dir(home)
         self._explicit = bool(os.environ.get("COSTMON_SWITCH"))
-        self._policy: policy.Policy | None = None
-        self._costing = Costing()
         self._memory = Memory()
+        self._transactions = Transactions(self._memory)
+        self._opened = 0
+        self._clean_names: set[tuple[str, str, str]] = set()
         self._asked_who_warns = False
         self._spool: deque[tuple[Open, Outcome, int]] = deque(maxlen=_MAX_SPOOL)
         self._refusals = Refusals(self.ledger)
         self._swept = -_SWEEP_EVERY_S
         self._synced = -_SYNC_EVERY_S
 
+    @property
+    def policy(self) -> Policy | None:
+        """The compiled config as this process last read it."""
+        return self._transactions.policy
+
     # --- before the call -------------------------------------------------------------------------------------------
 
     def admit(self, call: Call) -> Open | None:
         """Reserve for `call`, waiting at most 250 ms for the ledger. Raises SpendBlocked."""
+        call = self._cleaned(call)
         labels = self._enter(call)
         deadline = time.monotonic() + self._patience()
+        self._read_policy()
         while True:
             try:
                 return self._admitted(
-                    self.ledger.write(lambda db: self._reserve(db, call, labels), ADMIT_WAIT_S)
+                    self.ledger.write(lambda db: self._reserve(db, call, labels), ADMIT_WAIT_S, synced=False),
+                    call,
                 )
             except SpendBlocked as blocked:
                 if not self._may_wait(blocked, deadline):
@@ -70,53 +79,82 @@ class Recorder:
 
     async def admit_async(self, call: Call) -> Open | None:
         """Like `admit`; a busy ledger and `admit_wait` are awaited."""
+        call = self._cleaned(call)
         labels = self._enter(call)
         deadline = time.monotonic() + self._patience()
+        self._read_policy()
         while True:
             try:
-                work = self.ledger.write_async(lambda db: self._reserve(db, call, labels), ADMIT_WAIT_S)
-                return self._admitted(await work)
+                work = self.ledger.write_async(
+                    lambda db: self._reserve(db, call, labels), ADMIT_WAIT_S, synced=False
+                )
+                return self._admitted(await work, call)
             except SpendBlocked as blocked:
                 if not self._may_wait(blocked, deadline) or not await async_sleep(jitter_s()):
                     raise self._refused(blocked, call, labels) from None
             except Exception as error:
                 return self._without_ledger(error, call, labels)
 
-    def check_switch(self, provider: str, model: str, labels: tuple[str, str, str, bool]) -> None:
-        """Raises SpendBlocked when the switch blocks such a call."""
+    def check_switch(self, provider: str, model: str, labels: Labels) -> SpendBlocked | None:
+        """Raises SpendBlocked when the switch blocks such a call.
+
+        Returns the refusal of a block costmon set by itself when a dry run or a bypass excuses the call from it.
+        """
         app, route, job, essential = labels
         switch.touch_reader(self.folder, app, create=not self._explicit)
         scopes = switch.scopes_of(provider, model, app, route, job)
-        block = switch.check(
-            self.folder, scopes, self.ledger.now(), essential=essential, explicit=self._explicit
-        )
-        if block is not None:
-            raise _blocked(block, self.ledger.now(), self._budget_behind(block))
+        now = self.ledger.now()
+        block = switch.check(self.folder, scopes, now, essential=essential, explicit=self._explicit)
+        if block is None:
+            return None
+        blocked = _blocked(block, now, self._budget_behind(block))
+        if block.automatic and self._excuses(provider, model, labels, now):
+            # A person's block may stand beside it.
+            by_hand = switch.check(self.folder, scopes, now, essential=essential, by_hand=True)
+            if by_hand is None:
+                return blocked
+            blocked = _blocked(by_hand, now, None)
+        raise blocked
 
-    def _budget_behind(self, block: switch.Block) -> tuple[policy.Budget, policy.Period] | None:
+    def _excuses(self, provider: str, model: str, labels: Labels, now: int) -> bool:
+        current = guarded("read its config", self.ledger.read, self._transactions.refresh)
+        app, route, job, _ = labels
+        named = {"provider": provider, "model": model, "app": app, "route": route, "job": job}
+        return current is not None and current.rules.excuses(named, now)
+
+    def _budget_behind(self, block: switch.Block) -> tuple[Budget, Period] | None:
         """The budget that set an automatic block, with its figures now."""
         if not block.automatic or not block.by.startswith(blocks.BY):
             return None
         name = block.by.removeprefix(blocks.BY)
 
-        def find(db: Connection) -> tuple[policy.Budget, policy.Period] | None:
-            standings = blocks.standings(db, self._refresh(db), self.ledger.now())
+        def find(db: Connection) -> tuple[Budget, Period] | None:
+            standings = blocks.standings(db, self._transactions.refresh(db), self.ledger.now())
             return next((found for found in standings if found[0].name == name), None)
 
         return guarded("read a budget", self.ledger.read, find)
 
     def provider_hosts(self) -> dict[str, dict[str, Any]]:
         """The config's host map, read once and whenever a call sees a newer config."""
-        if self._policy is None:
-            guarded("read its config", self.ledger.read, self._refresh)
-        return self._policy.hosts if self._policy is not None else {}
+        self._read_policy()
+        current = self._transactions.policy
+        return current.hosts if current is not None else {}
+
+    def fingerprint(self, body: bytes | None) -> str:
+        """A keyed hash of a request's body: it finds repeats, and tells nothing to whoever lacks the ledger's key."""
+        current = self._transactions.policy
+        if not body or current is None:
+            return ""
+        from hashlib import blake2b
+
+        return blake2b(body, digest_size=12, key=current.hash_key.encode()).hexdigest()
 
     # --- after the call --------------------------------------------------------------------------------------------
 
     def settle(self, held: Open, outcome: Outcome, *, wait_s: float = SETTLE_WAIT_S) -> None:
         """Settle an admitted attempt; what the ledger cannot take now is spooled and written by a later call or at exit."""
-        if outcome.usage is not None and not outcome.estimated:
-            guarded("learn", self._costing.learn, held.attempt, outcome.usage.get("output_tokens", 0))
+        if outcome.usage is not None:
+            outcome = guarded("learn", self._transactions.costing.learned, held.attempt, outcome) or outcome
         now = self.ledger.now()
         try:
             self._write_settlement(held, outcome, now, wait_s)
@@ -156,18 +194,33 @@ class Recorder:
         """The last chance of what was spooled, whatever kept the ledger from taking it so far."""
         self.ledger.retry_now()
         self._refusals.flush()
+        notices.flush(self.ledger)
         return self.drain(wait_s)
 
     # --- inside ----------------------------------------------------------------------------------------------------
 
-    def _enter(self, call: Call) -> tuple[str, str, str, bool]:
+    def _cleaned(self, call: Call) -> Call:
+        """The call with names that are safe to store and to show; those met before are known to be."""
+        names = (call.provider, call.model, call.endpoint)
+        if names in self._clean_names:
+            return call
+        cleaned = call._replace(
+            provider=clean(call.provider), model=clean(call.model), endpoint=clean(call.endpoint)
+        )
+        if cleaned == call and len(self._clean_names) < _MAX_NAMES:
+            self._clean_names.add(names)
+        return cleaned
+
+    def _enter(self, call: Call) -> Labels:
         app, route, job, essential = context.labels()
         essential = essential if call.essential is None else call.essential
         labels = (clean(app) or "python", clean(route), clean(job), essential)
         if self._spool:
             guarded("settle", self.drain)
         try:
-            self.check_switch(clean(call.provider), clean(call.model), labels)
+            excused = self.check_switch(call.provider, call.model, labels)
+            if excused is not None and self._dry_run():
+                self._refusals.note(excused, labels[0], call, dry_run=True)
         except SpendBlocked as blocked:
             self._refusals.note(blocked, labels[0], call)
             raise
@@ -175,8 +228,13 @@ class Recorder:
             report("check the switch", f"costmon could not check the switch: {type(error).__name__}")
         return labels
 
+    def _dry_run(self) -> bool:
+        current = self._transactions.policy
+        return current is not None and current.rules.dry_run
+
     def _patience(self) -> float:
-        return self._policy.admit_wait if self._policy is not None else 0.0
+        current = self._transactions.policy
+        return current.admit_wait if current is not None else 0.0
 
     def _may_wait(self, blocked: SpendBlocked, deadline: float) -> bool:
         """Whether trying again can help: orphans were just released, or the operator lets calls wait for settlements."""
@@ -189,33 +247,31 @@ class Recorder:
             return False
         self._swept = time.monotonic()
         now = self.ledger.now()
+        # Many processes find a budget full at once: they look without the lock, and take it only for a find.
+        if not guarded("look for orphans", self.ledger.read, lambda db: booking.orphans(db, now), 0.01):
+            return False
         return bool(
             guarded("release orphans", self.ledger.write_once, lambda db: booking.settle_orphans(db, now))
         )
 
-    def _refresh(self, db: Connection) -> policy.Policy:
-        current = policy.generation(db)
-        if self._policy is None or self._policy.generation != current:
-            self._policy = policy.load(db)
-            self._costing.forget_prices()
-            booking.forget_day()
-        return self._policy
+    def _reserve(self, db: Connection, call: Call, labels: Labels) -> Admitted:
+        if self._opened != self.ledger.opened:
+            self._opened = self.ledger.opened
+            self._transactions.forget()
+        return self._transactions.reserve(db, call, labels, self.ledger.now())
 
-    def _reserve(self, db: Connection, call: Call, labels: tuple[str, str, str, bool]) -> Open:
-        rules = self._refresh(db)
-        now = self.ledger.now()
-        attempt = self._attempt(db, rules, call, labels, now)
-        charges: list[booking.Charge] = []
-        for budget, period, rate in self._counted(db, rules, attempt, call):
-            self._memory.saw(budget, period)
-            amount = convert(attempt.estimate, rate)
-            hold = reservation(budget, period, amount, essential=attempt.essential, now=now)
-            charges.append(booking.charge(budget, period, hold, rate))
-        booking.reserve(db, attempt, charges, rules.machine)
-        return Open(attempt, charges, call, True)
-
-    def _admitted(self, held: Open) -> Open:
+    def _admitted(self, admitted: Admitted, call: Call) -> Open:
+        held, attempt = admitted.held, admitted.held.attempt
         self._memory.recovered()
+        for blocked in admitted.excused:
+            if admitted.dry_run:
+                self._refusals.note(blocked, attempt.app, call, dry_run=True)
+        if attempt.assumed:
+            notices.note(self.ledger, "unpriced", attempt.model, attempt.app, f"provider {attempt.provider}")
+        current = self._transactions.policy
+        if current is not None and 0 < current.rules.warn_prompt_tokens <= attempt.input_tokens:
+            detail = f"about {attempt.input_tokens:,} tokens"
+            notices.note(self.ledger, "prompt", attempt.model, attempt.app, detail)
         if held.charges and not self._asked_who_warns:
             self._asked_who_warns = True
             guarded("look for an engine", self._say_if_nobody_warns)
@@ -228,100 +284,67 @@ class Recorder:
                 "costmon enforces the budgets, but nobody would warn: run `costmon` or `costmon watch`",
             )
 
-    def _attempt(
-        self, db: Connection, rules: policy.Policy, call: Call, labels: tuple[str, str, str, bool], now: int
-    ) -> Attempt:
-        app, route, job, essential = labels
-        expected = self._costing.estimate(db, rules, call, app, now)
-        return Attempt(
-            new_id(now), now, call.source, app, route, job, essential, call.api, clean(call.provider),
-            clean(call.model), clean(call.endpoint), call.input_tokens, expected.output_tokens, expected.nano,
-            expected.currency, expected.assumed,
-        )  # fmt: skip
-
     def _write_settlement(self, held: Open, outcome: Outcome, now: int, wait_s: float) -> None:
         def work(db: Connection) -> bool:
-            rules = self._policy if held.written and self._policy is not None else self._refresh(db)
-            settlement = self._settlement(db, rules, held, outcome, now)
-            charges = held.charges if held.written else self._late_charges(db, rules, held)
-            used = booking.settle(db, held.attempt, charges, rules.machine, settlement)
-            return self._crossed(rules, used)
+            return self._transactions.settle(db, held, outcome, now)
 
         crossed = self.ledger.write(work, wait_s) if wait_s else self.ledger.write_once(work)
-        self._costing.committed()
+        self._transactions.costing.committed()
+        if not held.written:
+            self._memory.wrote(held)
         if crossed:
             self._sync_blocks(at_once=True)
         if wait_s:
             self.ledger.checkpoint_if_large()
 
-    def _counted(
-        self, db: Connection, rules: policy.Policy, attempt: Attempt, call: Call
-    ) -> Iterator[tuple[policy.Budget, policy.Period, Rate]]:
-        """The budgets a call counts against, each with its period and the rate into its currency; a free one, none."""
-        if attempt.estimate == 0 and not (call.source != "shim" and call.cost is None):
-            return
-        for budget in rules.matching(_label_map(attempt)):
-            rate = rules.rate(attempt.currency, budget.currency, attempt.created_at)
-            if rate is None:
-                report(
-                    "rate",
-                    f"no rate from {attempt.currency} to {budget.currency}: budget {budget.name} misses calls",
-                )
-            else:
-                yield budget, policy.period_at(db, budget, attempt.created_at), rate
+    def _read_policy(self) -> None:
+        """The first look at the config, outside the first transaction: nobody has to wait while it is parsed."""
+        if self._transactions.policy is None:
+            try:
+                self.ledger.read(self._transactions.refresh, 0.01)
+            except LedgerError:
+                pass  # the admission that follows meets it too, and says so
+            except Exception as error:
+                report("read its config", f"costmon could not read its config: {type(error).__name__}")
 
-    def _late_charges(self, db: Connection, rules: policy.Policy, held: Open) -> list[booking.Charge]:
-        """What a call admitted without the ledger counts against, now that the ledger can tell."""
-        counted = self._counted(db, rules, held.attempt, held.call)
-        return [booking.charge(budget, period, 0, rate) for budget, period, rate in counted]
+    def _look(self, db: Connection) -> None:
+        """Where the budgets stand now, for the memory; writers do not hold up a reader."""
+        current, now = self._transactions.refresh(db), self.ledger.now()
+        for budget, period in blocks.standings(db, current, now):
+            self._memory.saw(budget, period)
 
-    def _crossed(self, rules: policy.Policy, used: list[tuple[int, int]]) -> bool:
-        """Whether a charged budget is now where it blocks by itself."""
-        charged = dict(used)
-        crossed = False
-        for budget in rules.budgets:
-            if budget.id in charged:
-                self._memory.used(budget.id, charged[budget.id])
-                blocks_by_itself = budget.blocks_95 or budget.blocks_100
-                crossed |= blocks_by_itself and policy.percent_reached(charged[budget.id], budget.amount, 95)
-        return crossed
-
-    def _settlement(
-        self, db: Connection, rules: policy.Policy, held: Open, o: Outcome, now: int
-    ) -> Settlement:
-        cost = self._costing.cost(db, rules, held, o)
-        return Settlement(
-            settled_at=now, outcome=o.outcome,
-            usage_status="none" if o.usage is None else "estimated" if o.estimated else "reported",
-            usage=o.usage or {}, cost=cost.nano, currency=cost.currency,
-            cost_status=cost.status, charge=cost.charge, model=o.model, price_version=cost.version,
-            status_code=o.status_code, error=o.error, service_tier=o.service_tier, duration_us=o.duration_us,
-            first_token_us=o.first_token_us, request_id=o.request_id, response_id=o.response_id,
-        )  # fmt: skip
-
-    def _without_ledger(
-        self, error: Exception, call: Call, labels: tuple[str, str, str, bool]
-    ) -> Open | None:
+    def _without_ledger(self, error: Exception, call: Call, labels: Labels) -> Open | None:
         """The ledger could not answer: go on enforcing from memory. Raises SpendBlocked when that is used up."""
         if not isinstance(error, LedgerError):
             report("admit", f"costmon could not reserve for a call: {type(error).__name__}")
         else:
             report("admit", f"costmon enforces from memory: {error}")
+        if isinstance(error, LedgerBusy):
+            guarded("look at its budgets", self.ledger.read, self._look, 0.01)
         app, route, job, essential = labels
         now = self.ledger.now()
         guess = 0 if call.free else self._memory.guess(call.input_tokens, call.max_output)
         estimate = call.cost if call.cost is not None else guess
         attempt = Attempt(
-            new_id(now), now, call.source, app, route, job, essential, call.api, clean(call.provider),
-            clean(call.model), clean(call.endpoint), call.input_tokens, call.max_output or 0, estimate, call.currency, False,
+            new_id(now), now, call.source, app, route, job, essential, call.api, call.provider,
+            call.model, call.endpoint, call.input_tokens, call.max_output or 0, estimate, call.currency, False,
+            call.fingerprint,
         )  # fmt: skip
-        strict = self._policy is not None and self._policy.strict
-        self._memory.admit(attempt, _label_map(attempt), self._policy, now, strict=strict)
+        current = self._transactions.policy
+        named = label_map(attempt)
+        try:
+            self._memory.admit(attempt, named, current, now)
+        except SpendBlocked as blocked:
+            if current is None or not current.rules.excuses(named, now):
+                self._refusals.note(blocked, app, call)  # written when the ledger answers again
+                raise blocked from None
+            if current.rules.dry_run:
+                self._refusals.note(blocked, app, call, dry_run=True)
         return Open(attempt, [], call, False)
 
-    def _refused(self, blocked: SpendBlocked, call: Call, labels: tuple[str, str, str, bool]) -> SpendBlocked:
+    def _refused(self, blocked: SpendBlocked, call: Call, labels: Labels) -> SpendBlocked:
         self._refusals.note(blocked, labels[0], call)
-        if blocked.until is not None:
+        if blocked.budget is not None and blocked.until is not None:
             self._sync_blocks()
         return blocked
 
@@ -332,24 +355,12 @@ class Recorder:
         self._synced = time.monotonic()
 
         def work(db: Connection) -> None:
-            blocks.sync(db, self._refresh(db), self.folder, self.ledger.now())
+            blocks.sync(db, self._transactions.refresh(db), self.folder, self.ledger.now())
 
         guarded("write its switch files", self.ledger.read, work)
 
 
-def _label_map(attempt: Attempt) -> dict[str, str]:
-    return {
-        "provider": attempt.provider,
-        "model": attempt.model,
-        "app": attempt.app,
-        "route": attempt.route,
-        "job": attempt.job,
-    }
-
-
-def _blocked(
-    block: switch.Block, now: int, behind: tuple[policy.Budget, policy.Period] | None
-) -> SpendBlocked:
+def _blocked(block: switch.Block, now: int, behind: tuple[Budget, Period] | None) -> SpendBlocked:
     from costmon.shim.timestamps import to_datetime
 
     by = f" by {block.by}" if block.by else ""
@@ -366,7 +377,7 @@ def _blocked(
     )
 
 
-def _figures(behind: tuple[policy.Budget, policy.Period] | None) -> dict[str, Any]:
+def _figures(behind: tuple[Budget, Period] | None) -> dict[str, Any]:
     if behind is None:
         return {}
     budget, period = behind

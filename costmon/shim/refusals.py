@@ -25,12 +25,12 @@ class Refusals:
         self._ledger = ledger
         self._waiting: deque[tuple[Any, ...]] = deque(maxlen=MAX_WAITING)
 
-    def note(self, blocked: SpendBlocked, app: str, call: Call) -> None:
-        """`call` of `app` was refused just now."""
+    def note(self, blocked: SpendBlocked, app: str, call: Call, *, dry_run: bool = False) -> None:
+        """`call` of `app` was refused just now; in a dry run it would have been, and goes out."""
         now = self._ledger.now()
         row = (
             now - now % _MINUTE_US, app, clean(call.provider), clean(call.model), blocked.rule, blocked.scope,
-            clean(blocked.reason, 500), now, now,
+            clean(blocked.reason, 500), now, now, int(dry_run),
         )  # fmt: skip
         self._waiting.append(row)
         self.flush()
@@ -54,6 +54,7 @@ class Refusals:
             self._waiting.extendleft(reversed(rows))
 
 
-_REFUSAL = """insert into refusal (minute_at, app, provider, model, rule, scope, reason, first_at, last_at, calls)
-    values (?, ?, ?, ?, ?, ?, ?, ?, ?, 1)
+_REFUSAL = """insert into refusal
+    (minute_at, app, provider, model, rule, scope, reason, first_at, last_at, dry_run, calls)
+    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)
     on conflict do update set calls = calls + 1, last_at = excluded.last_at, reason = excluded.reason"""

@@ -1,7 +1,7 @@
 """The ledger's tables, shared by the shim (which may be the first to open it) and the store (which migrates it).
 
-Every step is plain SQL in order; `PRAGMA user_version` counts the steps applied. A later step only adds tables or
-defaulted columns, because a host may run an older shim. Units: times are microseconds since 1970 UTC (`*_at`), money is
+Every step is plain SQL in order; `PRAGMA user_version` counts the steps applied. A released step stays as it is; a later
+one only adds tables or defaulted columns, because a host may run an older shim. Units: times are microseconds since 1970 UTC (`*_at`), money is
 integer 1e-9 of the row's currency, tokens and calls are counts.
 """
 
@@ -160,5 +160,59 @@ _LEDGER = (
         from event where state = 'settled'""",
 )
 
-STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (("ledger", _LEDGER),)
+_RULES = (
+    "insert or ignore into setting values ('hash_key', lower(hex(randomblob(16))))",
+    "alter table event add column fingerprint text",
+    "alter table refusal rename to refusal_before",
+    """create table refusal (
+        minute_at integer not null, app text not null, provider text not null, model text not null,
+        rule text not null, scope text not null, dry_run integer not null default 0,
+        reason text not null, first_at integer not null, last_at integer not null, calls integer not null,
+        primary key (minute_at, app, provider, model, rule, scope, dry_run)
+    ) without rowid""",
+    """insert into refusal select minute_at, app, provider, model, rule, scope, 0, reason, first_at, last_at, calls
+        from refusal_before""",
+    "drop table refusal_before",
+    # An attempt in flight is one narrow row here, and becomes an event when it settles.
+    """create table if not exists reservation (
+        id text primary key, created_at integer not null, lease_until integer not null, owner text not null,
+        reserved integer not null, charges text not null, source text not null, app text not null, route text not null,
+        job text not null, essential integer not null, api text not null, provider text not null, model text not null,
+        endpoint text not null, currency text not null, assumed integer not null, fingerprint text
+    ) without rowid""",
+    """insert into reservation select id, created_at, coalesce(lease_until, 0), coalesce(owner, ''), reserved, charges,
+        source, app, route, job, essential, api, provider, model, endpoint, currency, coalesce(cost_status = 'unknown', 0),
+        null from event where state = 'reserved'""",
+    "delete from event where state = 'reserved'",
+    "drop trigger if exists event_settled",
+    "drop index if exists event_open",
+    """create table if not exists rate_limit (
+        id integer primary key, name text not null unique,
+        scope_key text not null, scope_value text not null,
+        calls integer not null, per text not null check (per in ('minute', 'hour', 'day'))
+    )""",
+    """create table if not exists rate_window (
+        limit_id integer primary key, start_at integer not null, calls integer not null
+    )""",
+    """create table if not exists breaker (
+        provider text primary key, failures integer not null default 0, first_failure_at integer not null,
+        opened_at integer, probe text, probe_until integer
+    ) without rowid""",
+    """create table if not exists repetition (
+        fingerprint text primary key, first_at integer not null, calls integer not null default 0,
+        failed_at integer, failures integer not null default 0
+    ) without rowid""",
+    """create table if not exists override (
+        id integer primary key, kind text not null, scope text not null default 'all',
+        by text not null, reason text not null, created_at integer not null, until_at integer not null,
+        lifted_at integer, lifted_by text
+    )""",
+    """create table if not exists notice (
+        kind text not null, subject text not null, app text not null, day_at integer not null,
+        detail text not null, first_at integer not null, last_at integer not null, calls integer not null,
+        primary key (kind, subject, app, day_at)
+    ) without rowid""",
+)
+
+STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (("ledger", _LEDGER), ("rules", _RULES))
 VERSION = len(STEPS)

@@ -87,11 +87,17 @@ def scopes_of(provider: str, model: str, app: str, route: str, job: str) -> tupl
 
 
 def check(
-    folder: str, scopes: Iterable[str], now: int, *, essential: bool = False, explicit: bool = False
+    folder: str,
+    scopes: Iterable[str],
+    now: int,
+    *,
+    essential: bool = False,
+    explicit: bool = False,
+    by_hand: bool = False,
 ) -> Block | None:
     """The first block that holds for these scopes at `now` (µs), or None.
 
-    `explicit` says that the user named the folder: then its absence blocks.
+    `explicit` says that the user named the folder: then its absence blocks. `by_hand`: leave out automatic blocks.
     """
     try:
         present = os.listdir(folder)
@@ -103,11 +109,13 @@ def check(
         if nowhere and not explicit:
             return None
         return Block("all", f"the switch folder {folder} cannot be read ({_why(error)})", intact=False)
+    if not present:
+        return None
     for scope in scopes:
         if scope_file(scope) not in present or (essential and scope == "nonessential"):
             continue
         block = read(folder, scope)
-        if block is None or (essential and block.exempts_essential):
+        if block is None or (essential and block.exempts_essential) or (by_hand and block.automatic):
             continue
         if not _lapsed(block, now):
             return block

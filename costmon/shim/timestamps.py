@@ -44,3 +44,9 @@ def to_datetime(at_us: int) -> datetime:
     from datetime import datetime, timedelta
 
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at_us)
+
+
+def until_text(at_us: int) -> str:
+    """An instant for a sentence: '2026-11-22 00:00 UTC', with seconds where they matter."""
+    at = to_datetime(at_us)
+    return at.strftime("%Y-%m-%d %H:%M:%S UTC" if at.second else "%Y-%m-%d %H:%M UTC")

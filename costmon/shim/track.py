@@ -3,15 +3,20 @@
 @costmon.track("coupang", cost_per_call="0.01")
 def search(query): ...
 
-@costmon.track("whisper", per_minute="0.006")
+@costmon.track("whisper", per_minute="0.006", minutes=lambda result: Decimal(str(result.duration)) / 60)
 async def transcribe(path): ...
+
+with costmon.track("maps", cost_per_token="0.000002") as call:
+    call.tokens(reply["units"])
 """
 
 from __future__ import annotations
 
 import functools
+import os
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
+from contextvars import ContextVar
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
 
@@ -28,14 +33,16 @@ _LIMIT = 10**9
 
 
 class track:  # noqa: N801 - reads as a keyword where it is used
-    """Decorator of a function, coroutine function, generator or async generator that calls a metered API.
+    """Decorator of a function, coroutine function, generator or async generator that calls a metered API; and a context
+    manager (`with`, `async with`) around such a call, whose handle takes `tokens(n)`, `minutes(n)` and `cost(amount)`.
 
     Args:
         provider: the name it spends under ("coupang").
-        model: what was called there, for the screens; default the function's name.
+        model: what was called there, for the screens; default the function's name ("call" for a block).
         cost_per_call: price of one call.
         cost_per_token, tokens: price of one token, and `tokens(result)` that says how many.
-        per_minute: price of one minute of the call's duration.
+        per_minute, minutes: price of one minute, and `minutes(result)` that says how many (of audio, for example);
+            without it the call's own duration counts.
         cost: `cost(result)` that returns the price itself, or None when it cannot tell.
         currency: of all of these, ISO 4217.
         essential: as in `instrument`.
@@ -53,20 +60,18 @@ class track:  # noqa: N801 - reads as a keyword where it is used
         cost_per_token: Amount | None = None,
         tokens: Callable[[Any], int] | None = None,
         per_minute: Amount | None = None,
+        minutes: Callable[[Any], Amount] | None = None,
         cost: Callable[[Any], Amount | None] | None = None,
         currency: str = "USD",
         essential: bool | None = None,
     ) -> None:
-        if cost_per_token is not None and tokens is None:
-            raise ValueError(
-                "cost_per_token needs tokens=, a function of the result that says how many there were"
-            )
         self._provider = provider
         self._model = model
         self._per_call = _amount("cost_per_call", cost_per_call)
         self._per_token = _amount("cost_per_token", cost_per_token)
         self._tokens = tokens
         self._per_minute = _amount("per_minute", per_minute)
+        self._minutes = minutes
         self._cost = cost
         if not (len(currency) == 3 and currency.isascii() and currency.isalpha()):
             raise ValueError(
@@ -75,8 +80,37 @@ class track:  # noqa: N801 - reads as a keyword where it is used
         self._currency = currency.upper()
         self._essential = essential
 
+    def __enter__(self) -> Tracked:
+        return self._entered(_Run(self, "call").start())
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        *outer, (run, handle) = _blocks.get()
+        _blocks.set(tuple(outer))
+        if error is None:
+            run.returned(handle)
+        else:
+            run.failed(error, handle)
+
+    async def __aenter__(self) -> Tracked:
+        return self._entered(await _Run(self, "call").start_async())
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        self.__exit__(kind, error, trace)
+
+    def _entered(self, run: _Run) -> Tracked:
+        handle = Tracked()
+        _blocks.set((*_blocks.get(), (run, handle)))
+        return handle
+
     def __call__(self, function: _F) -> _F:
         import inspect
+
+        if self._per_token is not None and self._tokens is None:
+            raise ValueError(
+                "cost_per_token needs tokens=, a function of the result that says how many there were"
+            )
 
         name = getattr(function, "__name__", "call")
         if inspect.isasyncgenfunction(function):
@@ -156,6 +190,31 @@ class track:  # noqa: N801 - reads as a keyword where it is used
         return call
 
 
+class Tracked:
+    """What a `with costmon.track(...)` block says of its call. Nothing said: its price per call and its duration."""
+
+    def __init__(self) -> None:
+        self._tokens: int | None = None
+        self._minutes: Decimal | None = None
+        self._cost: Decimal | None = None
+
+    def tokens(self, count: int) -> None:
+        """It used so many tokens. Raises ValueError for anything but a count."""
+        self._tokens = _tokens(count)
+
+    def minutes(self, count: Amount) -> None:
+        """It used so many minutes. Raises ValueError for anything but an amount."""
+        self._minutes = _amount("minutes", count)
+
+    def cost(self, amount: Amount) -> None:
+        """It cost so much, in the block's currency. Raises ValueError for anything but an amount."""
+        self._cost = _amount("cost", amount)
+
+
+# The blocks this task is in, innermost last. On no object: one `track` may serve many tasks at once.
+_blocks: ContextVar[tuple[tuple[_Run, Tracked], ...]] = ContextVar("costmon_tracked", default=())
+
+
 class _Run:
     """One tracked call."""
 
@@ -164,6 +223,7 @@ class _Run:
         self._model = spec._model or name
         self._held: Open | None = None
         self._wait_s = 2.0
+        self._pid = os.getpid()
         self._began = time.monotonic()
 
     def start(self) -> _Run:
@@ -180,11 +240,12 @@ class _Run:
     def returned(self, result: Any) -> None:
         guarded("settle a tracked call", self._settle, "ok", result, None)
 
-    def failed(self, error: BaseException) -> None:
+    def failed(self, error: BaseException, said: Tracked | None = None) -> None:
         outcome = "dropped" if isinstance(error, GeneratorExit) else "error"
-        guarded("settle a tracked call", self._settle, outcome, None, error)
+        guarded("settle a tracked call", self._settle, outcome, said, error)
 
     def _call(self) -> Call:
+        runtime.tracked_at = time.monotonic()
         spec = self._spec
         known = spec._per_call
         later = spec._per_token is not None or spec._per_minute is not None or spec._cost is not None
@@ -202,15 +263,16 @@ class _Run:
         )
 
     def _settle(self, outcome: str, result: Any, error: BaseException | None) -> None:
-        if self._held is None:
-            return
+        runtime.tracked_at = time.monotonic()
+        if self._held is None or self._pid != os.getpid():
+            return  # a forked child that leaves its copy of the call says nothing about the parent's
         elapsed = time.monotonic() - self._began
         try:
             cost, usage = self._priced(result, elapsed, failed=error is not None)
-        except Exception as fault:  # the app's own tokens= or cost=
+        except Exception as fault:  # the app's own functions
             report(
                 f"price {self._model}",
-                f"{self._model}: its price is unknown ({type(fault).__name__} in tokens= or cost=)",
+                f"{self._model}: its price is unknown ({type(fault).__name__} in tokens=, minutes= or cost=)",
             )
             cost, usage = None, None
         recorder = runtime.recorder()
@@ -228,25 +290,42 @@ class _Run:
 
     def _priced(self, result: Any, elapsed_s: float, *, failed: bool) -> tuple[int | None, Usage | None]:
         """(nano, usage) of a finished call; a failed one costs what is charged for every call, and its time."""
-        spec = self._spec
-        total, known, usage = Decimal(0), False, None
+        spec, said = self._spec, self._said(result, failed=failed)
+        parts: list[Decimal] = []
         if spec._per_call is not None:
-            total, known = total + spec._per_call, True
+            parts.append(spec._per_call)
         if spec._per_minute is not None:
-            total, known = total + spec._per_minute * Decimal(round(elapsed_s * 1e6)) / 60_000_000, True
-        if not failed and spec._per_token is not None and spec._tokens is not None:
-            count = _tokens(spec._tokens(result))
-            total, known, usage = (
-                total + spec._per_token * count,
-                True,
-                {"output_tokens": count, "total_tokens": count},
-            )
-        if not failed and spec._cost is not None:
-            stated = _amount("cost", spec._cost(result))
-            total, known = (total + stated, True) if stated is not None else (total, known)
+            minutes = said._minutes
+            if minutes is None:
+                minutes = Decimal(round(elapsed_s * 1e6)) / 60_000_000
+            parts.append(spec._per_minute * minutes)
+        if spec._per_token is not None and said._tokens is not None:
+            parts.append(spec._per_token * said._tokens)
+        if said._cost is not None:
+            parts.append(said._cost)
+        total = sum(parts, Decimal(0))
         if total >= _LIMIT:
             raise ValueError("the price of a call is out of range")
-        return (to_nano(total) if known else None), usage
+        count = said._tokens
+        usage: Usage | None = {"output_tokens": count, "total_tokens": count} if count is not None else None
+        return (to_nano(total) if parts else None), usage
+
+    def _said(self, result: Any, *, failed: bool) -> Tracked:
+        """What the app says of a call: itself in its block, or by its functions of the result."""
+        spec, said = self._spec, Tracked()
+        if isinstance(result, Tracked):
+            return result
+        if failed:
+            return said
+        if spec._tokens is not None:
+            said.tokens(spec._tokens(result))
+        if spec._minutes is not None:
+            said.minutes(spec._minutes(result))
+        if spec._cost is not None:
+            stated = spec._cost(result)
+            if stated is not None:
+                said.cost(stated)
+        return said
 
 
 def _tokens(value: object) -> int:

@@ -411,7 +411,7 @@ def test_a_late_settlement_replaces_the_orphans_estimate(costmon_home: Path, rec
     held = recorder.admit(kit.priced(1000))
     assert held is not None
     recorder.ledger.write_once(
-        lambda db: db.execute("update event set owner = 'elsewhere:1:1:1', lease_until = 1")
+        lambda db: db.execute("update reservation set owner = 'elsewhere:1:1:1', lease_until = 1")
     )
     assert recorder.ledger.write_once(lambda db: booking.settle_orphans(db, kit.now_us())) == 1
     assert kit.period(costmon_home, number)["spent"] == 1000

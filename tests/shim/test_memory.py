@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import functools
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -38,6 +39,23 @@ class Outage:
     def __exit__(self, *_: object) -> None:
         self._db.execute("rollback")
         self._db.close()
+
+
+class Gone:
+    """The ledger out of reach altogether, a folder in its place: not even a reader gets an answer."""
+
+    def __init__(self, home: Path, recorder: Recorder) -> None:
+        self._recorder, self._path, self._aside = recorder, home / "ledger.db", home / "aside.db"
+
+    def __enter__(self) -> None:
+        self._recorder.ledger.close()
+        self._path.rename(self._aside)
+        self._path.mkdir()
+
+    def __exit__(self, *_: object) -> None:
+        self._path.rmdir()
+        self._aside.rename(self._path)
+        self._recorder.ledger.retry_now()
 
 
 def spend_quickly(recorder: Recorder, cost: int, **more: object) -> None:
@@ -114,7 +132,7 @@ def test_with_nothing_known_one_per_cent_or_a_dollar(costmon_home: Path, limit: 
     number = kit.add_budget(costmon_home, limit)
     recorder = Recorder(str(costmon_home))
     recorder.provider_hosts()  # the config was read, no budget's standing was
-    with Outage(costmon_home):
+    with Gone(costmon_home, recorder):
         for _ in range(2):
             spend_quickly(recorder, allowed // 2)
         with pytest.raises(SpendBlocked, match="allowance"):
@@ -122,6 +140,28 @@ def test_with_nothing_known_one_per_cent_or_a_dollar(costmon_home: Path, limit: 
     assert recorder.drain(2) == 0
     assert kit.period(costmon_home, number)["spent"] == allowed // 2 * 2
     kit.assert_sums_agree(costmon_home)
+    recorder.ledger.close()
+
+
+def test_a_locked_ledger_still_says_where_its_budgets_stand(costmon_home: Path) -> None:
+    """A new process that meets a ledger somebody sits on reads it: it gets neither an allowance nor a refusal for nothing."""
+    full = kit.add_budget(costmon_home, 1000, name="full", scope="app=full", spent=1000)
+    kit.add_budget(costmon_home, 1000, name="left", scope="app=left", mode="strict", at_95="warn", spent=400)
+    with Outage(costmon_home):
+        recorder = Recorder(str(costmon_home))
+        with context.context(app="full"), pytest.raises(SpendBlocked, match='"full" was used up'):
+            recorder.admit(kit.priced(1))
+        with context.context(app="left"):
+            for _ in range(3):
+                spend_quickly(recorder, 200)
+            with pytest.raises(SpendBlocked, match='"left" was used up'):
+                recorder.admit(kit.priced(1))
+    assert recorder.drain(2) == 0
+    assert kit.one(costmon_home, "select spent from budget_period where budget_id = ?", full) == 1000
+    assert kit.one(costmon_home, "select sum(cost) from event") == 600
+    with context.context(app="left"), pytest.raises(SpendBlocked) as caught:
+        recorder.admit(kit.priced(1))
+    assert caught.value.rule != "ledger"
     recorder.ledger.close()
 
 
@@ -183,7 +223,7 @@ def test_a_known_budget_of_yesterday_is_not_todays(costmon_home: Path) -> None:
     recorder.ledger.now = lambda: now[0]
     kit.spend(recorder, 1)
     now[0] = midnight
-    with Outage(costmon_home):
+    with Gone(costmon_home, recorder):
         spend_quickly(recorder, NANO // 10)
         with pytest.raises(SpendBlocked, match="allowance"):
             recorder.admit(kit.priced(1))
@@ -239,9 +279,10 @@ def test_a_settlement_waits_two_seconds_at_most(costmon_home: Path, recorder: Re
 @pytest.mark.parametrize(
     "name",
     [
-        "ledger.write_once", "ledger._connect", "_reserve", "_refresh", "_attempt", "_counted", "_settlement", "_crossed",
-        "_memory.saw", "_memory.used", "check_switch", "drain", "_costing.estimate", "_costing.cost", "_costing.learn",
-        "_costing.committed",
+        "ledger.write_once", "ledger._connect", "_reserve", "_transactions.refresh", "_transactions.reserve", "_transactions._hold",
+        "_transactions._counted", "_transactions.settle", "_transactions._settlement", "_transactions._crossed", "_admitted",
+        "_memory.saw", "_memory.used", "check_switch", "drain", "_transactions.costing.estimate", "_transactions.costing.cost", "_transactions.costing.learned",
+        "_transactions.costing.committed",
     ],
 )  # fmt: skip
 def test_a_fault_of_ours_is_not_the_apps(
@@ -260,8 +301,9 @@ def test_a_fault_of_ours_is_not_the_apps(
     recorder._spool.append(
         (recorder._without_ledger(sqlite3.Error(), kit.priced(3), LABELS), Outcome("ok", cost=3), 5)
     )  # type: ignore[arg-type]
+    owner = functools.reduce(getattr, part.split("."), recorder) if part else recorder
     with monkeypatch.context() as patched:
-        patched.setattr(getattr(recorder, part) if part else recorder, function, broken)
+        patched.setattr(owner, function, broken)
         held = recorder.admit(kit.llm())
         if held is not None:
             recorder.settle(held, Outcome("ok", usage={"input_tokens": 1, "output_tokens": 1}))

@@ -123,9 +123,74 @@ def test_a_price_that_is_none_is_refused_at_once(name: str, value: Any) -> None:
 
 
 def test_a_token_price_needs_a_count() -> None:
-    """cost_per_token alone is a clear error."""
+    """cost_per_token alone is a clear error where it decorates; a block says the count itself."""
     with pytest.raises(ValueError, match="tokens="):
-        costmon.track("x", cost_per_token="0.1")
+        costmon.track("x", cost_per_token="0.1")(print)
+
+
+def test_a_price_per_minute_of_audio(costmon_home: Path) -> None:
+    """Whisper bills minutes of audio, however long the request took."""
+
+    @costmon.track("whisper", per_minute="0.006", minutes=lambda seconds: Decimal(seconds) / 60)
+    def transcribe() -> int:
+        return 90
+
+    transcribe()
+    assert event(costmon_home, "cost", "cost_status") == {"cost": 9_000_000, "cost_status": "reported"}
+
+
+def test_a_block_says_what_it_used(costmon_home: Path) -> None:
+    """`with costmon.track(...)` covers code that is no function: prices per call and per token add up."""
+    with costmon.track("maps", model="route", cost_per_call="0.01", cost_per_token="0.000002") as call:
+        call.tokens(123)
+    assert event(costmon_home, "provider", "model", "outcome", "cost") == {
+        "provider": "maps", "model": "route", "outcome": "ok", "cost": CENT + 246_000
+    }  # fmt: skip
+
+
+def test_a_block_that_says_nothing_is_unknown(costmon_home: Path) -> None:
+    """A price per token without a count is not taken for free."""
+    with costmon.track("maps", cost_per_token="0.000002"):
+        pass
+    assert event(costmon_home, "cost", "cost_status") == {"cost": None, "cost_status": "unknown"}
+
+
+def test_a_block_that_fails_keeps_its_error_and_what_it_said(costmon_home: Path) -> None:
+    """The app's own exception comes out; what was used by then is charged."""
+    with pytest.raises(KeyError, match=CANARY), costmon.track("maps", cost_per_token="0.01") as call:
+        call.tokens(3)
+        raise KeyError(CANARY)
+    assert event(costmon_home, "outcome", "error", "cost") == {
+        "outcome": "error", "error": "KeyError", "cost": 3 * CENT
+    }  # fmt: skip
+
+
+async def test_async_blocks_of_one_tracker_stay_apart(costmon_home: Path) -> None:
+    """One tracker may guard many tasks at once, and blocks may nest."""
+    tracker = costmon.track("maps")
+
+    async def work(number: int) -> None:
+        async with tracker as outer:
+            async with tracker as inner:
+                await asyncio.sleep(0.001 * (number % 3))
+                inner.cost(Decimal(number))
+            outer.cost(100)
+
+    await asyncio.gather(*(work(number) for number in range(20)))
+    assert sorted(costs(costmon_home)) == [n * 10**9 for n in [*range(20), *[100] * 20]]  # type: ignore[type-var]
+
+
+def test_a_block_is_refused_before_it_runs(costmon_home: Path) -> None:
+    """A budget that is used up stops a block at its first line."""
+    kit.add_budget(costmon_home, CENT)
+    ran = []
+    for _ in range(2):
+        try:
+            with costmon.track("maps", cost_per_call="0.01"):
+                ran.append(1)
+        except SpendBlocked:
+            pass
+    assert ran == [1]
 
 
 HOSTILE = [-5, True, None, 2.5, float("nan"), "7", 10**30, [], ZeroDivisionError(CANARY)]

@@ -161,8 +161,8 @@ def assert_charges_agree(db: sqlite3.Connection) -> None:
     """spent + assumed = Σ settled charges, reserved = Σ open charges, calls = settled events; nothing is negative."""
     settled = """select coalesce(sum(json_extract(c.value, '$[3]')), 0), count(*) from event, json_each(charges) as c
                  where state = 'settled' and json_extract(c.value, '$[0]') = ? and json_extract(c.value, '$[1]') = ?"""
-    held = """select coalesce(sum(json_extract(c.value, '$[2]')), 0) from event, json_each(charges) as c
-              where state = 'reserved' and json_extract(c.value, '$[0]') = ? and json_extract(c.value, '$[1]') = ?"""
+    held = """select coalesce(sum(json_extract(c.value, '$[2]')), 0) from reservation, json_each(charges) as c
+              where json_extract(c.value, '$[0]') = ? and json_extract(c.value, '$[1]') = ?"""
     for budget, start, spent, assumed, reserved, calls in db.execute(
         "select budget_id, start_at, spent, assumed, reserved, calls from budget_period"
     ).fetchall():

@@ -88,9 +88,9 @@ def test_an_interrupt_at_every_line_of_a_call(costmon_home: Path) -> None:
     assert held.written
     recorder.settle(held, Outcome("ok", cost=1))
     kit.assert_sums_agree(costmon_home)
-    open_now = kit.one(costmon_home, "select count(*) from event where state = 'reserved'")
+    open_now = kit.one(costmon_home, "select count(*) from reservation")
     recorder.ledger.write_once(
-        lambda db: db.execute("update event set owner = 'x:1:1:1', lease_until = 0 where state = 'reserved'")
+        lambda db: db.execute("update reservation set owner = 'x:1:1:1', lease_until = 0")
     )
     assert recorder.ledger.write_once(lambda db: booking.settle_orphans(db, kit.now_us())) == open_now
     kit.assert_sums_agree(costmon_home)
