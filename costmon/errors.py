@@ -26,7 +26,8 @@ class SpendBlocked(CostmonError):
     Args:
         reason: one sentence a person can act on.
         scope: what is blocked: `all`, `nonessential`, or `provider=…`, `model=…`, `app=…`, `route=…`, `job=…`.
-        rule: which rule refused: `switch`, `budget`, `budget95`, `price`, or `ledger`.
+        rule: which rule refused: `switch`, `budget`, `budget95`, `price`, `ledger`, `rate`, `breaker`, `repeat`,
+            or `retry_loop`.
         since: when the block began, aware UTC, or None when it began with this call.
         until: when it lapses by itself, aware UTC, or None when only a person lifts it.
         retry_after: seconds after which a retry makes sense, or None.

@@ -7,6 +7,7 @@ import re
 import stat
 import time
 from contextlib import suppress
+from dataclasses import fields
 from datetime import date
 from decimal import Decimal
 
@@ -15,11 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from costmon import config
-from costmon.config import Budget, Host
+from costmon.config import Breaker, Budget, Host, RateLimit, Repeat, RetryLoop
 from costmon.config.source import locate
 from costmon.errors import ConfigError
 from costmon.shim.money import Money, Rate
 
+LIMIT = '[rate_limit.openai]\ncalls = 60\nper = "minute"\n'
 BUDGET = '[budget.total]\namount = "10 USD"\n'
 RATE = '[[currency.rate]]\nbase = "USD"\nquote = "KRW"\nrate = 1385.2\ndate = 2026-11-20\n'
 
@@ -37,8 +39,10 @@ def test_a_missing_file_gives_the_defaults(tmp_path):
 def test_the_default_file_says_the_defaults():
     """The file written on the first run changes nothing by being there."""
     written, absent = parse(config.DEFAULT), parse("")
-    for field in ("time_zone", "display_currency", "rates", "budgets", "limits", "notify", "tui"):
-        assert getattr(written, field) == getattr(absent, field)
+    for field in fields(config.Config):
+        assert field.name == "content_hash" or getattr(written, field.name) == getattr(absent, field.name)
+    assert (absent.rate_limits, absent.breaker, absent.repeat, absent.retry_loop) == ((), None, None, None)
+    assert (absent.limits.dry_run, absent.limits.warn_prompt_tokens) == (False, 0)
 
 
 def test_every_example_of_the_default_file_works():
@@ -48,6 +52,9 @@ def test_every_example_of_the_default_file_works():
     assert found.rates[0].rate == Rate(6926, 5)
     assert found.rates[0].day == date(2026, 11, 20)
     assert found.hosts["127.0.0.1:11434"] == Host("ollama", free=True)
+    assert found.rate_limits == (RateLimit("openai", 60, "minute", "provider", "openai"),)
+    # What an example says is also what its table alone would say.
+    assert (found.breaker, found.repeat, found.retry_loop) == (Breaker(), Repeat(), RetryLoop())
 
 
 def test_a_full_budget_is_read():
@@ -60,6 +67,31 @@ def test_a_full_budget_is_read():
     assert found == Budget(
         "my app", money, "week", "Asia/Seoul", "app", "trader", (50, 100, 200), "warn", "warn", "strict"
     )
+
+
+def test_rules_are_read():
+    """Every figure of every rule arrives; a time is what a person would write."""
+    found = parse(
+        LIMIT + '[rate_limit."the bot"]\ncalls = 5\nper = "day"\nscope = "app=trader"\n'
+        '[breaker]\nfailures = 3\nwithin = "90s"\npause = "1h30m"\n'
+        '[repeat]\ncalls = 2\nwithin = "7d"\n[retry_loop]\nfailures = 1\nwithin = "1s"\n'
+        "[limits]\ndry_run = true\nwarn_prompt_tokens = 50_000\n"
+    )
+    assert [limit.scope for limit in found.rate_limits] == ["all", "app=trader"]
+    assert found.rate_limits[1] == RateLimit("the bot", 5, "day", "app", "trader")
+    second = 1_000_000
+    assert found.breaker == Breaker(3, 90 * second, 5400 * second)
+    assert found.repeat == Repeat(2, 7 * 86_400 * second)
+    assert found.retry_loop == RetryLoop(1, second)
+    assert (found.limits.dry_run, found.limits.warn_prompt_tokens) == (True, 50_000)
+
+
+@pytest.mark.parametrize("rule", ["breaker", "repeat", "retry_loop"])
+def test_a_rule_is_on_as_soon_as_its_table_is_there(rule):
+    """`[breaker]` alone is a breaker with the usual figures; without it there is none."""
+    assert getattr(parse(f"[{rule}]"), rule) == {"breaker": Breaker(), "repeat": Repeat(),
+                                                 "retry_loop": RetryLoop()}[rule]  # fmt: skip
+    assert getattr(parse(""), rule) is None
 
 
 def test_a_budget_takes_the_zone_at_the_top():
@@ -150,6 +182,36 @@ BROKEN = [
     (BUDGET + 'mode = "hard"', "line 3: budget.total.mode", '"default" or "strict"'),
     ('[budget."a/b"]\namount = "1 USD"', 'line 1: budget."a/b"', "A-Z"),
     (f'[budget.{"a" * 61}]\namount = "1 USD"', "line 1: budget.aaa", "60"),
+    ("[rate_limits]", "line 1: rate_limits", 'did you mean "rate_limit"?'),
+    ("[retry-loop]", "line 1: retry-loop", 'did you mean "retry_loop"?'),
+    ("rate_limit = 60", "line 1: rate_limit", "[rate_limit]"),
+    ("[rate_limit]\nopenai = 60", "line 2: rate_limit.openai", "[rate_limit.openai]"),
+    ("[rate_limit.a]", "line 1: rate_limit.a", "calls = 60"),
+    ("[rate_limit.a]\ncalls = 1", "line 1: rate_limit.a", 'per = "minute"'),
+    (LIMIT.replace("60", "0"), "line 2: rate_limit.openai.calls", "from 1"),
+    (LIMIT.replace("60", "1.5"), "line 2: rate_limit.openai.calls", "whole"),
+    (LIMIT.replace("60", '"60"'), "line 2: rate_limit.openai.calls", "whole"),
+    (LIMIT.replace("60", "true"), "line 2: rate_limit.openai.calls", "whole"),
+    (LIMIT.replace("60", "9" * 30), "line 2: rate_limit.openai.calls", "1,000,000,000"),
+    (LIMIT.replace('"minute"', '"second"'), "line 3: rate_limit.openai.per", '"minute" or "hour" or "day"'),
+    (LIMIT + 'scope = "openai"', "line 4: rate_limit.openai.scope", "provider=…"),
+    (LIMIT + "within = 1", "line 4: rate_limit.openai.within", "scope, calls, per"),
+    (LIMIT.replace("openai", '"a/b"'), 'line 1: rate_limit."a/b"', "A-Z"),
+    ("".join(f"[rate_limit.n{n}]\n" for n in range(101)), "line 101: rate_limit.n100", "100 at most"),
+    ("breaker = true", "line 1: breaker", "[breaker]"),
+    ("[breaker]\nfailures = 0", "line 2: breaker.failures", "from 1"),
+    ("[breaker]\npause = 30", "line 2: breaker.pause", '"90s"'),
+    ('[breaker]\npause = "30"', "line 2: breaker.pause", '"90s"'),
+    ('[breaker]\nwithin = "0.5s"', "line 2: breaker.within", "from 1 s"),
+    ('[breaker]\nwithin = "8d"', "line 2: breaker.within", "to 7 d"),
+    ('[breaker]\nwithin = "-1m"', "line 2: breaker.within", '"90s"'),
+    ('[breaker]\nwithin = "' + "9" * 400 + 's"', "line 2: breaker.within", "to 7 d"),
+    ("[breaker]\npuase = 1", "line 2: breaker.puase", 'did you mean "pause"?'),
+    ("[repeat]\ncalls = -1", "line 2: repeat.calls", "from 1"),
+    ('[repeat]\nwithin = "soon"', "line 2: repeat.within", '"1h30m"'),
+    ("[retry_loop]\ncalls = 5", "line 2: retry_loop.calls", "failures, within"),
+    ("[limits]\ndry_run = 1", "line 2: limits.dry_run", "true or false"),
+    ("[limits]\nwarn_prompt_tokens = -1", "line 2: limits.warn_prompt_tokens", "from 0"),
     ("[currency.rate]\nbase = 1", "line 1: currency.rate", "[[currency.rate]]"),
     (RATE + '\n[[currency.rate]]\nbase = "USD"', "line 7: currency.rate #2", "quote"),
     (RATE + "\n" + RATE, "line 7: currency.rate #2", "keep one"),

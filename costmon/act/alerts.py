@@ -63,7 +63,8 @@ class Alert(NamedTuple):
     """Something to tell a person once per (kind, subject, limit_version, period_at, level).
 
     `kind` is 'level' for a budget's level; `subject` is then the budget's name, `period_at` its period's
-    start in µs. `urgency` is 'low', 'normal' or 'critical'.
+    start in µs. Of a notice it is the notice's kind, its app and subject, and its local day, at level 0.
+    `urgency` is 'low', 'normal' or 'critical'.
     """
 
     kind: str
@@ -79,6 +80,16 @@ class Alert(NamedTuple):
     def tag(self) -> str:
         """The same for every attempt at this alert, so that a repeat replaces."""
         return f"{self.kind}/{self.subject}/{self.limit_version}/{self.period_at}/{self.level}"
+
+
+class Notice(NamedTuple):
+    """What an app met with that no budget's level shows; `kind` as in `shim.notices`, `day_at` its local day in µs."""
+
+    kind: str
+    subject: str
+    app: str
+    day_at: int
+    detail: str
 
 
 class Crossing(NamedTuple):
@@ -172,6 +183,38 @@ def deliver(
 def level_alerts(crossing: Crossing) -> list[Alert]:
     """One alert per level reached, ascending."""
     return [_level_alert(crossing, level) for level in sorted(crossing.levels) if level <= crossing.level]
+
+
+def notice_alert(notice: Notice) -> Alert:
+    """One alert for each kind, subject, app and local day."""
+    consequence = _CONSEQUENCES.get(notice.kind, "")
+    return Alert(
+        kind=notice.kind,
+        subject=f"{notice.app}: {notice.subject}",
+        limit_version=0,
+        period_at=notice.day_at,
+        level=0,
+        title=f"costmon: {notice_text(notice.kind, notice.subject, notice.app)}",
+        body=" ".join(filter(None, (consequence, notice.detail))),
+        urgency="normal",
+    )
+
+
+def notice_text(kind: str, subject: str, app: str) -> str:
+    """What happened, in one clause without a full stop."""
+    return _NOTICES.get(kind, "{app}: {kind} {subject}").format(kind=kind, subject=subject, app=app)
+
+
+_NOTICES = {
+    "unseen": "{app} reached {subject} by a path costmon does not see",
+    "prompt": "{app} sent a very large prompt to {subject}",
+    "unpriced": "{app} called {subject}, whose price is unknown",
+    "breaker": "calls of {app} to {subject} are held back after repeated failures",
+}
+_CONSEQUENCES = {
+    "unseen": "What it spends there is neither counted nor stopped. Use a client costmon hooks, or @costmon.track.",
+    "unpriced": "Its cost is assumed until a price is added: costmon prices show prints what to add.",
+}
 
 
 def _level_alert(crossing: Crossing, level: int) -> Alert:

@@ -26,6 +26,11 @@ _COMMANDS = {
         "check",
         "Exit 0 if calls may go out, 1 if they are blocked (for scripts).",
     ),
+    "bypass": (
+        "costmon.cli.bypass",
+        "bypass",
+        "Let calls through for a while that a budget or rule would refuse, on the record.",
+    ),
     "prices": ("costmon.cli.prices", "prices", "Look up and build the price catalogue."),
     "doctor": ("costmon.cli.doctor", "doctor", "What is wrong, and how to mend it."),
     "demo": ("costmon.cli.demo", "demo", "A simulated app that overspends, is warned about, and is stopped."),

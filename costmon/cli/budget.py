@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +12,7 @@ import click
 if TYPE_CHECKING:
     from costmon.budget.status import BudgetRow, PeriodRow, Standing
     from costmon.config import Config
+    from costmon.store import Store
 
 
 @click.group()
@@ -64,7 +67,7 @@ def list_budgets(as_json: bool) -> None:
     elif not standings:
         click.echo("No budget yet. Set one: costmon budget set total 10USD --period month")
     else:
-        click.echo(_table([_TITLES, *(_cells(*entry) for entry in standings)]))
+        click.echo(table([_TITLES, *(_cells(*entry) for entry in standings)]))
 
 
 @budget.command("rm")
@@ -103,7 +106,8 @@ def _edit(change: Any) -> Config:
 def _checked(changes: dict[str, str]) -> dict[str, object]:
     """The options as they go into the file. Raises click.BadParameter naming the one that is wrong."""
     from costmon.config import parse_money
-    from costmon.config.sections import check_levels, parse_scope
+    from costmon.config.scopes import parse_scope
+    from costmon.config.sections import check_levels
 
     values: dict[str, object] = dict(changes)
     checks: dict[str, Any] = {"amount": parse_money, "scope": parse_scope}
@@ -137,7 +141,7 @@ def _with_budget(text: str, name: str, values: dict[str, object]) -> str:
     import tomlkit
     from tomlkit.items import Table
 
-    from costmon.config.sections import NAME
+    from costmon.config.scopes import NAME
     from costmon.config.source import locate
 
     if not NAME.fullmatch(name):
@@ -211,14 +215,14 @@ def _compiled(config: Config) -> list[tuple[BudgetRow, PeriodRow, Standing]]:
     store = open_ledger(paths.state_home())
     try:
         compile_config(store.db, config, store.now())
-        _sync_switch(store)
+        sync_switch(store)
         return _standings(store)
     finally:
         store.close()
 
 
-def _sync_switch(store: Any) -> None:
-    """A raised or removed budget lifts the block it had set, whether an engine runs or not."""
+def sync_switch(store: Store) -> None:
+    """A raised or removed budget lifts the block it had set, whether an engine runs or not. Raises CostmonError."""
     from costmon import paths
     from costmon.errors import CostmonError
     from costmon.shim import blocks, policy
@@ -232,8 +236,9 @@ def _sync_switch(store: Any) -> None:
         ) from error
 
 
-def _current() -> list[tuple[BudgetRow, PeriodRow, Standing]]:
-    """Where budgets stand, after reading a config file that has changed; a broken one earns a warning."""
+@contextmanager
+def opened() -> Iterator[Store]:
+    """The ledger, after reading a config file that has changed; a broken one earns a warning."""
     from costmon import config, paths
     from costmon.errors import ConfigError
     from costmon.monitor.compile import compile_config, config_changed
@@ -245,18 +250,28 @@ def _current() -> list[tuple[BudgetRow, PeriodRow, Standing]]:
             try:
                 compile_config(store.db, config.load(paths.config_file()), store.now())
             except ConfigError as error:
-                click.echo(f"{error}. These are the budgets of the last good version.", err=True)
-        return _standings(store)
+                click.echo(f"{error}. The last good version stays in force.", err=True)
+        yield store
     finally:
         store.close()
 
 
-def _standings(store: Any) -> list[tuple[BudgetRow, PeriodRow, Standing]]:
+def _current() -> list[tuple[BudgetRow, PeriodRow, Standing]]:
+    with opened() as store:
+        return _standings(store)
+
+
+def _standings(store: Store) -> list[tuple[BudgetRow, PeriodRow, Standing]]:
     from costmon.budget.rows import read_budgets
     from costmon.budget.status import standing
+    from costmon.monitor.overrides import enforced, unenforced
 
     now = store.now()
-    return [(row, period, standing(row, period, now)) for row, period in read_budgets(store.db, now)]
+    free = unenforced(store.db, now)
+    return [
+        (row, period, enforced(row, standing(row, period, now), free))
+        for row, period in read_budgets(store.db, now)
+    ]
 
 
 # --- what it says ---
@@ -270,7 +285,7 @@ def _describe(row: BudgetRow, period: PeriodRow) -> str:
     scope = "everything" if row.scope == "all" else row.scope
     return (
         f'Budget "{row.name}": {format_money(row.amount, row.currency)} a {row.period} for {scope}; '
-        f"this {row.period} ends {_local(period.end_us, row.time_zone)}."
+        f"this {row.period} ends {local_time(period.end_us, row.time_zone)}."
     )
 
 
@@ -304,12 +319,12 @@ def _cells(row: BudgetRow, period: PeriodRow, standing: Standing) -> tuple[str, 
         *(
             f"{standing.used * 100 // row.amount} %",
             str(standing.level or "-"),
-            _local(period.end_us, row.time_zone),
+            local_time(period.end_us, row.time_zone),
         ),
     )
 
 
-def _table(rows: list[tuple[str, ...]]) -> str:
+def table(rows: list[tuple[str, ...]]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
@@ -341,7 +356,7 @@ def _as_json(row: BudgetRow, period: PeriodRow, standing: Standing) -> dict[str,
     }
 
 
-def _local(at_us: int, zone: str) -> str:
+def local_time(at_us: int, zone: str) -> str:
     from zoneinfo import ZoneInfo
 
     from costmon.shim.timestamps import to_datetime

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -111,14 +112,42 @@ def _sqlite() -> list[Finding]:
         return [
             Finding("wrong", "sqlite", f"{version} is too old: costmon needs 3.35; use a newer Python build")
         ]
-    if not wal_reset_bug(sqlite3.sqlite_version_info):
-        return [Finding("ok", "sqlite", version)]
+    return [wal_finding(version, sqlite3.sqlite_version_info)]
+
+
+def wal_finding(version: str, info: tuple[int, ...]) -> Finding:
+    """What a SQLite's place in the story of the WAL-reset bug means for the ledger."""
+    if not wal_reset_bug(info):
+        return Finding(
+            "ok", "sqlite", f"{version}, without the WAL-reset bug; apps in other Pythons may have another"
+        )
+    return Finding(
+        "note",
+        "sqlite",
+        f"{version} has the WAL-reset bug: a checkpoint that races a write can lose a commit (fixed in 3.51.3, and in "
+        "3.50.7 and 3.44.6 of their branches). costmon keeps the two apart: whoever writes holds checkpoint.lock shared, "
+        "and checkpoints, never SQLite's own, hold it alone. So nothing is lost as long as only costmon writes the "
+        "ledger: look into it read-only with other tools (sqlite3 -readonly)",
+    )
+
+
+def _python() -> list[Finding]:
+    """What is unusual about the interpreter; an app's own may differ from costmon's."""
+    version = "%d.%d.%d" % sys.version_info[:3]  # noqa: UP031 - the short form is longer
+    if not getattr(sys, "_is_gil_enabled", lambda: True)():
+        return [
+            Finding(
+                "note",
+                "python",
+                f"{version} free-threaded: costmon is not tested without the global lock; run apps with PYTHON_GIL=1",
+            )
+        ]
     return [
         Finding(
-            "note",
-            "sqlite",
-            f"{version} can lose a commit when a checkpoint races a write (fixed in 3.44.6, 3.50.7 and 3.51.3); "
-            "costmon keeps the two apart with a lock file, so nothing is lost while only costmon uses the ledger",
+            "ok",
+            "python",
+            f"{version}; sub-interpreters of an app are watched once each calls costmon.instrument(), "
+            "but must not be running when it forks; free-threaded builds are not tested",
         )
     ]
 
@@ -203,4 +232,4 @@ def _switch() -> list[Finding]:
     ]
 
 
-CHECKS = (_home, _ledger, _sqlite, _configuration, _prices, _notifier, _engine, _switch)
+CHECKS = (_home, _ledger, _sqlite, _python, _configuration, _prices, _notifier, _engine, _switch)

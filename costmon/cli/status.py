@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from costmon import config, paths
+from costmon.cli.rules import exceptions, rule_lines, rules_json
 from costmon.monitor.engine import read_config
 from costmon.monitor.snapshot import BudgetStatus, Snapshot, Spend
 from costmon.monitor.view import build_snapshot
@@ -40,6 +41,7 @@ def status(as_json: bool) -> None:
 def to_text(s: Snapshot) -> list[str]:
     """The lines of `costmon status`."""
     lines = ["SIMULATION: these figures are made up"] if s.simulated else []
+    lines += exceptions(s.rules)
     for block in s.switch.blocks:
         until = f" until {block.until:%Y-%m-%d %H:%M} UTC" if block.until else " until costmon allow"
         lines.append(f"BLOCKED {clean(block.scope)}{until}: {clean(block.reason, 300)}")
@@ -49,7 +51,9 @@ def to_text(s: Snapshot) -> list[str]:
     lines.append(
         f"today {_spend(s.today)} · this hour {_spend(s.hour)} · {format_money(*s.burn_rate)} an hour · "
         f"{s.in_flight} in flight · {s.refused_today} refused today"
+        + (f" · {s.rules.excused_today} would be refused" if s.rules.excused_today else "")
     )
+    lines += rule_lines(s.rules)
     for job in s.jobs:
         when = f"next {job.next_run:%Y-%m-%d %H:%M:%S} UTC" if job.next_run else "no plan"
         lines.append(
@@ -83,6 +87,8 @@ def to_json(s: Snapshot) -> dict[str, Any]:
         "burn_rate_per_hour": s.burn_rate.to_json(),
         "in_flight": s.in_flight,
         "refused_today": s.refused_today,
+        "would_be_refused_today": s.rules.excused_today,
+        **rules_json(s.rules),
         "by_model": [{"model": row.name, **_spend_json(row.spend)} for row in s.by_model],
         "by_app": [{"app": row.name, **_spend_json(row.spend)} for row in s.by_app],
         "switch": {
@@ -117,6 +123,19 @@ def to_json(s: Snapshot) -> dict[str, Any]:
             for job in s.jobs
         ],
         "prices": {"source": s.prices_source, "checked": _time(s.prices_checked)},
+        "notices": [
+            {
+                "kind": notice.kind,
+                "subject": notice.subject,
+                "app": notice.app,
+                "text": notice.text,
+                "detail": notice.detail,
+                "first_at": _time(notice.first_at),
+                "last_at": _time(notice.last_at),
+                "times": notice.calls,
+            }
+            for notice in s.notices
+        ],
         "problems": list(s.problems),
     }
 

@@ -55,10 +55,11 @@ class Story:
     def _refusals(self, snapshot: Snapshot) -> None:
         """Each app, model and minute once; what was refused before the story began is not told again."""
         for row in reversed(snapshot.feed):
-            if row.state == "refused" and row.key not in self._refused:
+            if row.state in ("refused", "excused") and row.key not in self._refused:
                 self._refused.add(row.key)
                 if self._began:
                     stamp = f"{row.at:%Y-%m-%d %H:%M:%S}Z"
+                    verb = "refused   " if row.state == "refused" else "dry run   "
                     self._say(
-                        f"{stamp}  refused    {clean(row.app)} → {clean(row.model)}: {clean(row.note, 300)}"
+                        f"{stamp}  {verb} {clean(row.app)} → {clean(row.model)}: {clean(row.note, 300)}"
                     )

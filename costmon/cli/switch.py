@@ -28,7 +28,7 @@ def kill(scope: str, why: str) -> None:
     block = switch.Block(
         scope=_known(scope),
         reason=clean(why, 500) or "stopped by hand",
-        by=_who(),
+        by=who(),
         since=clock_of(paths.state_home())(),
     )
     try:
@@ -45,7 +45,8 @@ def kill(scope: str, why: str) -> None:
 def allow(scope: str) -> None:
     """Lift the block of SCOPE (default: all).
 
-    A budget that is used up goes on refusing by itself: raise it with `costmon budget set`.
+    A budget that is used up goes on refusing by itself: raise it with `costmon budget set`, or let calls through for a
+    while with `costmon bypass`.
     """
     folder = paths.switch_dir()
     standing = switch.read(folder, _known(scope))
@@ -56,7 +57,8 @@ def allow(scope: str) -> None:
     click.echo(f"allowed: {scope}" if lifted else f"{scope} was not blocked")
     if standing is not None and standing.automatic:
         click.echo(
-            f"{standing.by} set that block and will set it again while it is used up: costmon budget set NAME AMOUNT"
+            f"{standing.by} set that block and will set it again while it is used up: costmon budget set NAME AMOUNT,"
+            ' or for a while: costmon bypass --for 15m --why "…"'
         )
     for block in switch.blocks(folder):
         click.echo(f"still blocked: {block.scope} ({block.reason})")
@@ -115,7 +117,8 @@ def _known(scope: str) -> str:
     return scope
 
 
-def _who() -> str:
+def who() -> str:
+    """The user's name, for the record: 'jin at a shell'."""
     import getpass
 
     try:

@@ -16,20 +16,38 @@ from costmon.config.money import parse_money
 from costmon.config.sections import read_config
 from costmon.config.source import Section
 from costmon.config.source import open_source as _open_source
-from costmon.config.values import Budget, Config, ExchangeRate, Host, Limits, Notify, Tui, scope_text
+from costmon.config.values import (
+    Breaker,
+    Budget,
+    Config,
+    ExchangeRate,
+    Host,
+    Limits,
+    Notify,
+    RateLimit,
+    Repeat,
+    RetryLoop,
+    Tui,
+    scope_text,
+)
 from costmon.config.zones import machine_zone
 
 __all__ = [
     "DEFAULT",
+    "Breaker",
     "Budget",
     "Config",
     "ExchangeRate",
     "Host",
     "Limits",
     "Notify",
+    "RateLimit",
+    "Repeat",
+    "RetryLoop",
     "Tui",
     "ensure",
     "fingerprint",
+    "fingerprint_of",
     "load",
     "machine_zone",
     "parse",

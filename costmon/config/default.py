@@ -42,6 +42,32 @@ display = "USD"
 # "default" also lets one call at a time through that may cost more than what is left; "strict" does not.
 #mode = "default"
 
+# Rate limits, as many as you like: at most so many calls in each minute or hour of the clock (UTC), or in each of
+# your days. Every attempt counts, an SDK's retries too.
+#[rate_limit.openai]
+#calls = 60
+# "minute", "hour" or "day".
+#per = "minute"
+# "all", or one of "provider=openai", "model=gpt-4o", "app=trader", "route=/chat", "job=trade".
+#scope = "provider=openai"
+
+# A provider that has failed so often within that time is left alone for the pause; then one call tries it. The rules
+# below are off until their line in brackets is there. Times are such as "90s", "10m", "1h30m", from 1 s to 7 d.
+#[breaker]
+#failures = 5
+#within = "1m"
+#pause = "30s"
+
+# Refuse a request that was made so often within that time, word for word.
+#[repeat]
+#calls = 20
+#within = "10m"
+
+# Refuse a request that has failed so often within that time.
+#[retry_loop]
+#failures = 5
+#within = "5m"
+
 [hosts]
 # Whose API a host of your own speaks, with its port if it has one; `free` says that calls to it cost nothing.
 #"llm.corp.example" = "openai"
@@ -57,8 +83,12 @@ unknown_price = "dearest"
 strict = false
 # Seconds a call may wait for money that other calls have reserved; 0 does not wait.
 admit_wait = 0
-# "full" makes every call wait for the disk; "normal" may lose the last second when the power fails.
+# "full" makes every call wait for the disk once it is settled; with "normal" a power cut may lose the last second.
 synchronous = "normal"
+# true tries budgets and rules out: all is decided and recorded, nothing refused but what you block by hand.
+dry_run = false
+# Tell about prompts of so many tokens or more; 0 never does.
+warn_prompt_tokens = 0
 
 [notify]
 # Native notifications of this desktop.

@@ -8,14 +8,14 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Any
 
 from costmon.config.money import EXAMPLE, parse_money, shorten
-from costmon.config.source import Section, is_whole, meant, spell
+from costmon.config.rules import read_breaker, read_rate_limits, read_repeat, read_retry_loop
+from costmon.config.scopes import NAME, checked, parse_scope
+from costmon.config.source import Section, is_whole, spell
 from costmon.config.values import (
     DEFAULT_LEVELS,
     PERIODS,
-    SCOPE_KEYS,
     Budget,
     Config,
     ExchangeRate,
@@ -29,11 +29,13 @@ from costmon.shim.money import Money, Rate
 
 MAX_BUDGETS = 100
 MAX_LEVELS = 20
-NAME = re.compile(r"[A-Za-z0-9_.-](?:[A-Za-z0-9 _.-]{0,58}[A-Za-z0-9_.-])?")
 _THEME = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 _PROVIDER = re.compile(r"[a-z0-9._-]{1,60}")
 _HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_.-]{0,250})|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
-_TABLES = ("time_zone", "currency", "budget", "hosts", "limits", "notify", "tui")
+_TABLES = (
+    *("time_zone", "currency", "budget", "rate_limit", "breaker", "repeat", "retry_loop"),
+    *("hosts", "limits", "notify", "tui"),
+)
 
 
 def read_config(top: Section, content_hash: str) -> Config:
@@ -51,26 +53,15 @@ def read_config(top: Section, content_hash: str) -> Config:
         display_currency=_display(currency, rates),
         rates=rates,
         budgets=_budgets(top.section("budget"), zone, rates),
+        rate_limits=read_rate_limits(top.section("rate_limit")),
+        breaker=read_breaker(top),
+        repeat=read_repeat(top),
+        retry_loop=read_retry_loop(top),
         hosts=_hosts(top.section("hosts")),
         limits=_limits(top.section("limits")),
         notify=_notify(top.section("notify")),
         tui=_tui(top.section("tui")),
     )
-
-
-def parse_scope(text: str) -> tuple[str, str]:
-    """("all", "") or ("app", "trader"). Raises ValueError with half a sentence, as `parse_money` does."""
-    key, separator, value = (part.strip() for part in text.partition("="))
-    if text.strip() == "all":
-        return "all", ""
-    if key not in SCOPE_KEYS or not separator:
-        forms = ["all", *(f"{name}=…" for name in SCOPE_KEYS)]
-        hint = meant(key, ["all", *SCOPE_KEYS])
-        problem = f"must be one of {', '.join(forms)}, not {shorten(text)}"
-        raise ValueError(f"{problem}; {hint}" if hint.endswith("?") else problem)
-    if not value or len(value) > 200 or not value.isprintable():
-        raise ValueError(f'must name what it covers, such as "{key}=trader", not {shorten(text)}')
-    return key, value
 
 
 def check_levels(levels: object) -> tuple[int, ...]:
@@ -182,7 +173,7 @@ def _budget(parent: Section, name: str, zone: str, rates: tuple[ExchangeRate, ..
     section.only("amount", "period", "time_zone", "scope", "levels", "at_95", "at_100", "mode")
     amount = _amount(section, rates)
     scope = section.text("scope", "all", '"app=trader"')
-    scope_key, scope_value = _checked(section, "scope", parse_scope, scope)
+    scope_key, scope_value = checked(section, "scope", parse_scope, scope)
     return Budget(
         name=name,
         amount=amount,
@@ -190,7 +181,7 @@ def _budget(parent: Section, name: str, zone: str, rates: tuple[ExchangeRate, ..
         time_zone=_zone(section, zone),
         scope_key=scope_key,
         scope_value=scope_value,
-        levels=_checked(section, "levels", check_levels, section.data.get("levels", list(DEFAULT_LEVELS))),
+        levels=checked(section, "levels", check_levels, section.data.get("levels", list(DEFAULT_LEVELS))),
         at_95=section.choice("at_95", "block-nonessential", ("block-nonessential", "warn")),
         at_100=section.choice("at_100", "block", ("block", "warn")),
         mode=section.choice("mode", "default", ("default", "strict")),
@@ -203,17 +194,9 @@ def _amount(section: Section, rates: tuple[ExchangeRate, ...]) -> Money:
     value = section.data["amount"]
     if not isinstance(value, str):
         section.fail("amount", f"must be a text with its currency, {EXAMPLE}, not {spell(value)}")
-    amount: Money = _checked(section, "amount", parse_money, value)
+    amount: Money = checked(section, "amount", parse_money, value)
     _require_rate(section, "amount", amount.currency, rates)
     return amount
-
-
-def _checked(section: Section, key: str, check: Any, value: object) -> Any:
-    """`check(value)`; its ValueError becomes a ConfigError that names the key."""
-    try:
-        return check(value)
-    except ValueError as error:
-        return section.fail(key, str(error))
 
 
 def _hosts(section: Section) -> MappingProxyType[str, Host]:
@@ -250,13 +233,18 @@ def _provider(section: Section, key: str) -> str:
 
 
 def _limits(section: Section) -> Limits:
-    section.only("assumed_output", "unknown_price", "strict", "admit_wait", "synchronous")
+    section.only(
+        *("assumed_output", "unknown_price", "strict", "admit_wait", "synchronous"),
+        *("dry_run", "warn_prompt_tokens"),
+    )
     return Limits(
         assumed_output=section.whole("assumed_output", 1000, 1, 10_000_000),
         unknown_price=_unknown_price(section),
         strict=section.flag("strict", False),
         admit_wait=float(section.number("admit_wait", Decimal(0), Decimal(0), Decimal(3600), "2.5")),
         synchronous=section.choice("synchronous", "normal", ("normal", "full")),
+        dry_run=section.flag("dry_run", False),
+        warn_prompt_tokens=section.whole("warn_prompt_tokens", 0, 0, 1_000_000_000),
     )
 
 

@@ -12,9 +12,11 @@ from typing import Any, NamedTuple, NoReturn
 
 from costmon.config.money import shorten
 from costmon.errors import ConfigError
+from costmon.shim.jobs import interval_us
 
 Path = tuple[str | int, ...]
 
+SECOND_US = 1_000_000
 MAX_DEPTH = 50
 MAX_LINE = 4000
 MAX_DOTS = 20
@@ -97,6 +99,22 @@ class Section:
         if not is_whole(value) or not lowest <= value <= highest:
             self.fail(key, f"must be a whole number from {lowest} to {highest:,}, not {spell(value)}")
         return int(value)
+
+    def duration(self, key: str, default_us: int) -> int:
+        """A text such as "1h30m", from 1 s to 7 days, in µs."""
+        if key not in self.data:
+            return default_us
+        value = self.data[key]
+        try:
+            span = interval_us(value) if isinstance(value, str) else 0
+        except ValueError:
+            span = 0
+        if not SECOND_US <= span <= 7 * 86_400 * SECOND_US:
+            self.fail(
+                key,
+                f'must be a duration from 1 s to 7 d in quotes, such as "90s" or "1h30m", not {spell(value)}',
+            )
+        return span
 
     def number(self, key: str, default: Decimal, lowest: Decimal, highest: Decimal, example: str) -> Decimal:
         """An exact number with at most nine decimals."""

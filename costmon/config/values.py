@@ -11,6 +11,7 @@ from costmon.shim.money import Money, Rate
 from costmon.shim.switch import SCOPE_KEYS as SCOPE_KEYS
 
 PERIODS = ("day", "week", "month")
+WINDOWS = ("minute", "hour", "day")
 DEFAULT_LEVELS = (70, 80, 90, 95, 100)
 
 
@@ -37,6 +38,46 @@ class Budget:
     @property
     def scope(self) -> str:
         return scope_text(self.scope_key, self.scope_value)
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """At most `calls` attempts of one scope in each minute or hour of the clock, or each local day."""
+
+    name: str
+    calls: int
+    per: str
+    scope_key: str = "all"
+    scope_value: str = ""
+
+    @property
+    def scope(self) -> str:
+        return scope_text(self.scope_key, self.scope_value)
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """A provider that fails `failures` times within `within_us` is left alone for `pause_us`."""
+
+    failures: int = 5
+    within_us: int = 60_000_000
+    pause_us: int = 30_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """At most `calls` identical requests within `within_us`."""
+
+    calls: int = 20
+    within_us: int = 600_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class RetryLoop:
+    """At most `failures` failed attempts of one identical request within `within_us`."""
+
+    failures: int = 5
+    within_us: int = 300_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +109,10 @@ class Limits:
     admit_wait: float = 0.0
     """Seconds a call waits for other calls' reservations to settle."""
     synchronous: str = "normal"
+    dry_run: bool = False
+    """Everything is decided and recorded, nothing is refused but what a person has blocked."""
+    warn_prompt_tokens: int = 0
+    """A prompt of so many tokens or more earns a notice; 0 is never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +139,10 @@ class Config:
     display_currency: str = "USD"
     rates: tuple[ExchangeRate, ...] = ()
     budgets: tuple[Budget, ...] = ()
+    rate_limits: tuple[RateLimit, ...] = ()
+    breaker: Breaker | None = None
+    repeat: Repeat | None = None
+    retry_loop: RetryLoop | None = None
     hosts: Mapping[str, Host] = field(default_factory=lambda: MappingProxyType({}))
     limits: Limits = Limits()
     notify: Notify = Notify()

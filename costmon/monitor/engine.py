@@ -143,12 +143,12 @@ class Engine:
         try:
             booking.settle_orphans(store.db, now)
             rules = policy.load(store.db)
-            standings = blocks.standings(store.db, rules, now)
+            wanted = blocks.wanted(store.db, rules, now)
             store.db.execute("commit")
         except BaseException:
             store.db.execute("rollback")
             raise
-        blocks.apply(paths.switch_dir(self.home), blocks.automatic_blocks(standings, now), now)
+        blocks.apply(paths.switch_dir(self.home), wanted, now)
         refresh_horizon(store.db, now)
         if self._warner is not None:
             self._warner.look()

@@ -119,7 +119,7 @@ class JobStatus:
 class FeedRow:
     """One event or refusal of the live feed, newest first.
 
-    `state` is 'reserved' (in flight), 'ok', 'error', 'unknown', 'dropped' or 'refused'.
+    `state` is 'reserved' (in flight), 'ok', 'error', 'unknown', 'dropped', 'refused', or 'excused': a dry run let it go.
     `cost` is None while in flight and when the price is unknown.
     """
 
@@ -141,6 +141,80 @@ class FeedRow:
     """More than 1 for refusals folded together."""
     key: str = ""
     """Stable identity of the row across snapshots."""
+    rule: str = ""
+    """What refused it: 'switch', 'budget', 'budget95', 'price', 'ledger', 'rate', 'breaker', 'repeat', 'retry_loop'."""
+
+
+@dataclass(frozen=True, slots=True)
+class BypassStatus:
+    """A bypass that holds now: what costmon decides by itself refuses nothing in its scope."""
+
+    scope: str
+    by: str
+    reason: str
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimitStatus:
+    """A rate limit in its current window (`per` is 'minute', 'hour' or 'day'), which ends at `until`."""
+
+    name: str
+    scope: str
+    calls: int
+    limit: int
+    per: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerStatus:
+    """A provider whose breaker is open until `until`, or half-open after that: then one call tries it."""
+
+    provider: str
+    failures: int
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedStatus:
+    """Today's refusals of one rule and scope, with the newest sentence; `excused` ones went out, in a dry run."""
+
+    rule: str
+    scope: str
+    reason: str
+    calls: int
+    last_at: datetime
+    excused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RulesStatus:
+    """The rules beside budgets, and what makes rules not count. `refused` is newest first."""
+
+    dry_run: bool = False
+    bypasses: tuple[BypassStatus, ...] = ()
+    rate_limits: tuple[RateLimitStatus, ...] = ()
+    breakers: tuple[BreakerStatus, ...] = ()
+    refused: tuple[RefusedStatus, ...] = ()
+    excused_today: int = 0
+    """Calls that would have been refused today, were it not for a dry run."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeStatus:
+    """Something an app met with in the last 24 hours that no sum shows; `text` is the sentence for people."""
+
+    kind: str
+    subject: str
+    app: str
+    text: str
+    detail: str
+    first_at: datetime
+    last_at: datetime
+    calls: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +247,10 @@ class Snapshot:
     feed: tuple[FeedRow, ...] = ()
     in_flight: int = 0
     refused_today: int = 0
+    rules: RulesStatus = field(default_factory=RulesStatus)
     prices_source: str = ""
     prices_checked: datetime | None = None
+    notices: tuple[NoticeStatus, ...] = ()
     problems: tuple[str, ...] = ()
     """One line each: what is wrong now and how to mend it (config, ledger, notifier, nobody warns …)."""
     readable: bool = True

@@ -5,15 +5,19 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from costmon import paths
+from costmon.act.alerts import notice_text
 from costmon.budget.rows import read_budgets
 from costmon.budget.status import BudgetRow, PeriodRow, standing
 from costmon.monitor.lock import holder
+from costmon.monitor.overrides import enforced, unenforced
+from costmon.monitor.rules import rules_status
 from costmon.monitor.snapshot import (
     BlockStatus,
     BudgetStatus,
     EngineStatus,
     FeedRow,
     JobStatus,
+    NoticeStatus,
     ReaderStatus,
     Snapshot,
     Spend,
@@ -38,18 +42,20 @@ def build_snapshot(store: Store, *, mine: bool, warner: str = "") -> Snapshot:
     db, now = store.db, store.now()
     rules = policy.load(db)
     settings = queries.settings(db)
+    free = unenforced(db, now)
     display = _Display(rules, settings.get("display_currency") or "USD", now)
     day = policy.local_day_at(db, now)
     today = display.spend(queries.sums_of_day(db, day))
     engine = _engine(store.home, mine=mine)
     source, version = queries.base_catalog(db)
+    notices = _notices(store, now)
     return Snapshot(
         at=to_datetime(now),
         time_zone=settings.get("time_zone") or "UTC",
         home=store.home,
         currency=display.currency,
         engine=engine,
-        budgets=tuple(_budget(row, period, now) for row, period in read_budgets(db, now)),
+        budgets=tuple(_budget(row, period, now, free) for row, period in read_budgets(db, now)),
         today=today,
         hour=display.spend(queries.sums_since(db, now - now % HOUR_US)),
         burn_rate=_burn_rate(store, display, now),
@@ -60,9 +66,16 @@ def build_snapshot(store: Store, *, mine: bool, warner: str = "") -> Snapshot:
         feed=_feed(store),
         in_flight=queries.in_flight(db),
         refused_today=queries.refused_since(db, day),
+        rules=rules_status(store, rules.rules, now, day),
         prices_source=f"{source} {version}".strip(),
         prices_checked=_checked(settings),
-        problems=_problems(store, settings, engine, display, day, warner),
+        notices=notices,
+        problems=(
+            *_problems(store, settings, engine, display, day, warner),
+            *[
+                notice.text for notice in notices if notice.kind != "unpriced"
+            ],  # that one is a problem already
+        ),
         simulated=is_demo(store.home),
         hour_bars=_bars(store, display, now),
     )
@@ -144,8 +157,8 @@ def _ranked(display: _Display, rows: list[NamedSums], today: Spend) -> tuple[Spe
     )
 
 
-def _budget(row: BudgetRow, period: PeriodRow, now: int) -> BudgetStatus:
-    at = standing(row, period, now)
+def _budget(row: BudgetRow, period: PeriodRow, now: int, free: frozenset[str]) -> BudgetStatus:
+    at = enforced(row, standing(row, period, now), free)
 
     def money(nano: int) -> Money:
         return Money(nano, row.currency)
@@ -243,15 +256,16 @@ def _refusal(r: RefusalRow) -> FeedRow:
         model=r.model,
         route="",
         api="",
-        state="refused",
+        state="excused" if r.dry_run else "refused",
         cost=None,
         cost_status="",
         input_tokens=None,
         output_tokens=None,
         duration=None,
-        note=r.reason,
+        note=f"would be refused: {r.reason}" if r.dry_run else r.reason,
         calls=r.calls,
         key=f"{r.minute_at}/{r.app}/{r.provider}/{r.model}/{r.rule}/{r.scope}",
+        rule=r.rule,
     )
 
 
@@ -265,6 +279,22 @@ def _engine(home: str, *, mine: bool) -> EngineStatus:
 def _checked(settings: dict[str, str]) -> datetime | None:
     at = from_iso(settings.get("prices_checked"))
     return to_datetime(at) if at is not None else None
+
+
+def _notices(store: Store, now: int) -> tuple[NoticeStatus, ...]:
+    return tuple(
+        NoticeStatus(
+            kind=row.kind,
+            subject=row.subject,
+            app=row.app,
+            text=notice_text(row.kind, row.subject, row.app),
+            detail=row.detail,
+            first_at=to_datetime(row.first_at),
+            last_at=to_datetime(row.last_at),
+            calls=row.calls,
+        )
+        for row in queries.notices(store.db, now - 24 * HOUR_US)
+    )
 
 
 def _problems(

@@ -6,7 +6,7 @@ import os
 import sqlite3
 from threading import Event, Thread
 
-from costmon.act.alerts import Alert, Crossing, deliver, level_alerts
+from costmon.act.alerts import Alert, Crossing, Notice, deliver, level_alerts, notice_alert
 from costmon.act.channels import Notifier
 from costmon.act.channels.desktop import DesktopNotifier
 from costmon.act.channels.none import NullNotifier
@@ -17,11 +17,16 @@ from costmon.shim.clock import system_clock
 from costmon.shim.money import Money
 from costmon.shim.timestamps import to_datetime
 from costmon.store import Store, open_ledger
-from costmon.store.queries import settings
+from costmon.store.queries import notices, settings
+
+DAY_US = 86_400 * 1_000_000
 
 
 class Warner(Thread):
-    """Delivers every level a budget has reached, each once. `trouble` is why the last one could not be shown, or ''."""
+    """Delivers every level a budget has reached and every notice, each once.
+
+    `trouble` is why the last one could not be shown, or ''.
+    """
 
     def __init__(self, home: str) -> None:
         super().__init__(name="costmon-warner", daemon=True)
@@ -66,13 +71,18 @@ class Warner(Thread):
 
 
 def due_alerts(store: Store) -> list[Alert]:
-    """One alert for each level each budget has reached in its current period, sent or not."""
+    """One alert for each level each budget has reached in its current period and each notice of a day, sent or not."""
     now = store.now()
-    return [
+    levels = [
         alert
         for row, period in read_budgets(store.db, now)
         for alert in level_alerts(_crossing(row, period, now))
     ]
+    told = [
+        Notice(row.kind, row.subject, row.app, row.day_at, row.detail)
+        for row in notices(store.db, now - DAY_US)
+    ]
+    return [*levels, *map(notice_alert, told)]
 
 
 def _crossing(row: BudgetRow, period: PeriodRow, now: int) -> Crossing:

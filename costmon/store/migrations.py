@@ -1,7 +1,7 @@
 """The ledger's migrations, recorded in `_sqlite_migrations`.
 
-The shim may have made the tables already (it is often first, and cannot load a migration library), so every step is the
-same idempotent SQL as in `costmon.shim.schema`; applying it to a ledger the shim made only writes the record.
+The shim may have made the tables already (it is often first, and cannot load a migration library). Every step is the
+same SQL as in `costmon.shim.schema`; on a ledger where the shim took it already, only the record is written.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ migrations = Migrations("costmon")
 def _step(number: int, statements: tuple[str, ...]) -> Callable[[Database], None]:
     def apply(db: Database) -> None:
         connection: Any = db.conn
+        if connection.execute("pragma user_version").fetchone()[0] >= number:
+            return
         for statement in statements:
             connection.execute(statement)
         connection.execute(f"pragma user_version = {number}")

@@ -61,6 +61,18 @@ class RefusalRow(NamedTuple):
     reason: str
     last_at: int
     calls: int
+    dry_run: int = 0
+
+
+class RefusedRow(NamedTuple):
+    """The refusals of one rule and scope; those in a dry run apart."""
+
+    rule: str
+    scope: str
+    dry_run: int
+    reason: str
+    last_at: int
+    calls: int
 
 
 class JobRow(NamedTuple):
@@ -73,6 +85,19 @@ class JobRow(NamedTuple):
     outcome: str | None
     runs: int
     failures: int
+
+
+class NoticeRow(NamedTuple):
+    """Something the operator should be told once a day; `kind` as in `shim.notices`."""
+
+    kind: str
+    subject: str
+    app: str
+    day_at: int
+    detail: str
+    first_at: int
+    last_at: int
+    calls: int
 
 
 _SUMS = """currency, sum(calls), sum(errors), sum(input_tokens), sum(output_tokens), sum(cost), sum(unpriced),
@@ -108,36 +133,52 @@ def slots_since(db: Connection, slot_at: int) -> list[tuple[int, str, int]]:
 
 
 def latest_events(db: Connection, count: int) -> list[EventRow]:
-    """The newest events, newest first."""
-    rows = db.execute(
+    """The newest events, newest first, calls in flight among them."""
+    settled = db.execute(
         """select id, created_at, app, provider, model, route, api, state, outcome, cost, currency, cost_status,
                   input_tokens, output_tokens, duration_us, error, note
            from event order by id desc limit ?""",
         (count,),
     )
-    return [EventRow(*row) for row in rows]
+    flying = db.execute(
+        """select id, created_at, app, provider, model, route, api, 'reserved', null, null, currency, null,
+                  null, null, null, null, null
+           from reservation order by id desc limit ?""",
+        (count,),
+    )
+    rows = [EventRow(*row) for row in (*settled, *flying)]
+    return sorted(rows, key=lambda row: row.id, reverse=True)[:count]
 
 
 def latest_refusals(db: Connection, count: int) -> list[RefusalRow]:
     """The newest refusals, folded by minute, newest first."""
     rows = db.execute(
-        """select minute_at, app, provider, model, rule, scope, reason, last_at, calls
+        """select minute_at, app, provider, model, rule, scope, reason, last_at, calls, dry_run
            from refusal order by minute_at desc, last_at desc limit ?""",
         (count,),
     )
     return [RefusalRow(*row) for row in rows]
 
 
-def refused_since(db: Connection, at: int) -> int:
-    """Calls refused in the minutes from `at` on."""
-    return int(
-        db.execute("select coalesce(sum(calls), 0) from refusal where minute_at >= ?", (at,)).fetchone()[0]
+def refused_since(db: Connection, at: int, *, dry_run: bool = False) -> int:
+    """Calls refused in the minutes from `at` on; with `dry_run` those that only would have been."""
+    sql = "select coalesce(sum(calls), 0) from refusal where minute_at >= ? and dry_run = ?"
+    return int(db.execute(sql, (at, dry_run)).fetchone()[0])
+
+
+def refused_by_rule(db: Connection, at: int, count: int) -> list[RefusedRow]:
+    """The refusals from `at` on by rule and scope, each with its newest reason, newest first."""
+    rows = db.execute(
+        """select rule, scope, dry_run, reason, max(last_at), sum(calls) from refusal where minute_at >= ?
+           group by rule, scope, dry_run order by 5 desc limit ?""",
+        (at, count),
     )
+    return [RefusedRow(*row) for row in rows]
 
 
 def in_flight(db: Connection) -> int:
     """Calls admitted and not yet settled."""
-    return int(db.execute("select count(*) from event where state = 'reserved'").fetchone()[0])
+    return int(db.execute("select count(*) from reservation").fetchone()[0])
 
 
 def jobs(db: Connection) -> list[JobRow]:
@@ -183,6 +224,16 @@ def failed_alerts(db: Connection, since: int) -> list[tuple[str, int, str]]:
         (since,),
     ).fetchall()
     return rows
+
+
+def notices(db: Connection, since: int, count: int = 50) -> list[NoticeRow]:
+    """The notices that were still coming in after `since`, newest first."""
+    rows = db.execute(
+        """select kind, subject, app, day_at, detail, first_at, last_at, calls
+           from notice where last_at >= ? order by last_at desc, kind, subject, app limit ?""",
+        (since, count),
+    )
+    return [NoticeRow(*row) for row in rows]
 
 
 def base_catalog(db: Connection) -> tuple[str, str]:

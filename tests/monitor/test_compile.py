@@ -21,10 +21,12 @@ from costmon.monitor.compile import (
     record_config_error,
     refresh_horizon,
     setting,
+    writing,
 )
-from costmon.shim import schema
-from costmon.shim.events import new_id
+from costmon.shim import booking, policy, schema
+from costmon.shim.events import Attempt, new_id
 from costmon.shim.money import Rate, convert
+from costmon.shim.rules import Rules
 from costmon.shim.timestamps import from_iso, to_iso
 
 NOW = 1_795_000_000_000_000  # 2026-11-18T08:26:40Z
@@ -50,6 +52,8 @@ def compiled(db, text: str, now: int = NOW):
 def add_event(
     db, at: int = NOW, *, state: str = "settled", cost: int | None = 0, reserved: int = 0, **more: object
 ):
+    if state == "reserved":
+        return _add_reservation(db, at, reserved)
     row = {
         "id": new_id(at),
         "created_at": at,
@@ -75,6 +79,29 @@ def add_event(
         f"insert into event ({', '.join(row)}) values ({', '.join('?' * len(row))})", list(row.values())
     )
     return row["id"]
+
+
+def _add_reservation(db, at: int, reserved: int) -> str:
+    attempt = Attempt(
+        new_id(at),
+        at,
+        "shim",
+        "trader",
+        "",
+        "",
+        False,
+        "chat",
+        "openai",
+        "gpt-4o",
+        "",
+        0,
+        0,
+        reserved,
+        "USD",
+        False,
+    )
+    booking.reserve(db, attempt, [])
+    return attempt.id
 
 
 def _day_of(db, at: int) -> int:
@@ -117,6 +144,11 @@ def test_settings_arrive_as_text(db):
         "unknown_price": "10",
         "assumed_output": "1000",
         "synchronous": "normal",
+        "dry_run": "0",
+        "warn_prompt_tokens": "0",
+        "breaker": "",
+        "repeat": "",
+        "retry_loop": "",
         "config_error": "",
         "compiled_at": str(NOW),
         "generation": "1",
@@ -187,7 +219,7 @@ def test_a_new_budget_counts_what_its_period_already_saw(db):
     compiled(db, 'time_zone = "UTC"\n' + BUDGET + '[budget.app]\namount = "1 USD"\nscope = "app=trader"\n')
     assert totals(db) == (12, 11, 13, 3, 1)
     assert totals(db, "app") == (7, 11, 13, 2, 1)
-    charges = json.loads(db.execute("select charges from event where id = ?", (flying,)).fetchone()[0])
+    charges = json.loads(db.execute("select charges from reservation where id = ?", (flying,)).fetchone()[0])
     assert charges == [[budget(db).id, start, 13, 0, 1, 1], [budget(db, "app").id, start, 13, 0, 1, 1]]
 
 
@@ -324,7 +356,6 @@ def test_a_new_zone_moves_past_days_without_losing_a_call(db, zones):
     """After a move the screen's days are the new zone's days, and their sums are the events' sums."""
     compiled(db, f'time_zone = "{zones[0]}"')
     scatter(db)
-    flying = add_event(db, NOW - 1, state="reserved", cost=None)
     events = rollup(db, "rollup_quarter")
     compiled(db, f'time_zone = "{zones[1]}"')
     assert rollup(db, "rollup_day") == rollup(db, "rollup_quarter") == events
@@ -332,8 +363,6 @@ def test_a_new_zone_moves_past_days_without_losing_a_call(db, zones):
     assert days == by_day(db)
     for (day,) in db.execute("select distinct day_at from rollup_day"):
         assert period_at("day", zones[1], day).start_us == day
-    day = db.execute("select local_day_at from event where id = ?", (flying,)).fetchone()[0]
-    assert day == period_at("day", zones[1], NOW - 1).start_us
 
 
 def test_corrections_after_a_move_come_from_the_right_day(db):
@@ -460,9 +489,107 @@ def test_a_busy_ledger_is_waited_for(db, tmp_path, monkeypatch):
     assert compiled(db, BUDGET).changed
     assert time.monotonic() - started >= 0.15
     release.join()
-    monkeypatch.setattr(compiling, "BUSY_WAIT_S", 0.1)
+    monkeypatch.setattr(writing, "BUSY_WAIT_S", 0.1)
     other.execute("begin immediate")
     with pytest.raises(LedgerBusy, match="busy"):
         compiled(db, "")
     other.execute("rollback")
     other.close()
+
+
+def test_an_untouched_default_file_elsewhere_takes_no_budget_away(db, tmp_path):
+    """A command run inside a container makes a config.toml there; the one outside stays in force."""
+    outside, inside = tmp_path / "outside.toml", tmp_path / "inside.toml"
+    outside.write_text(BUDGET)
+    compile_config(db, config.load(str(outside)), NOW)
+    config.ensure(str(inside))
+    assert not config_changed(db, str(inside))
+    inside.write_text(BUDGET.replace("10", "20"))
+    assert config_changed(db, str(inside))
+    outside.write_text(config.DEFAULT)
+    assert config_changed(db, str(outside))
+
+
+LIMITS = (
+    '[rate_limit.openai]\ncalls = 60\nper = "minute"\nscope = "provider=openai"\n'
+    '[rate_limit.all]\ncalls = 1000\nper = "day"\n'
+)
+
+
+def limits(db):
+    rows = db.execute("select name, id, scope_key, scope_value, calls, per from rate_limit")
+    return {row[0]: row[1:] for row in rows}
+
+
+def windows(db):
+    return dict(db.execute("select limit_id, calls from rate_window"))
+
+
+def test_rules_arrive_as_figures(db):
+    """An app compares integers: no TOML, no durations. A rule taken out of the file is off again."""
+    text = (
+        '[breaker]\npause = "45s"\n[repeat]\n[retry_loop]\nwithin = "1h30m"\n'
+        "[limits]\ndry_run = true\nwarn_prompt_tokens = 9000\n"
+    )
+    first = compiled(db, text)
+    assert json.loads(setting(db, "breaker")) == {
+        "failures": 5,
+        "within_us": 60_000_000,
+        "pause_us": 45_000_000,
+    }
+    assert json.loads(setting(db, "repeat")) == {"calls": 20, "within_us": 600_000_000}
+    assert json.loads(setting(db, "retry_loop")) == {"failures": 5, "within_us": 5_400_000_000}
+    assert (setting(db, "dry_run"), setting(db, "warn_prompt_tokens")) == ("1", "9000")
+    again = compiled(db, text)
+    assert (again.changed, again.generation) == (False, first.generation)
+    off = compiled(db, "")
+    assert off.generation == first.generation + 1
+    assert [setting(db, key) for key in ("breaker", "repeat", "retry_loop", "dry_run")] == ["", "", "", "0"]
+
+
+def test_what_is_compiled_is_what_a_shim_reads(db):
+    """The shim's own reader understands every figure."""
+    compiled(db, LIMITS + '[breaker]\npause = "45s"\n[repeat]\n[retry_loop]\n[limits]\ndry_run = true\n')
+    rules = policy.load(db).rules
+    assert [(limit.name, limit.scope, limit.calls, limit.per) for limit in rules.limits] == [
+        ("openai", "provider=openai", 60, "minute"),
+        ("all", "all", 1000, "day"),
+    ]
+    assert rules.breaker == (5, 60_000_000, 45_000_000)
+    assert (rules.repeat, rules.retry_loop) == ((20, 600_000_000), (5, 300_000_000))
+    assert rules.dry_run
+    compiled(db, "")
+    assert policy.load(db).rules == Rules()
+
+
+def test_a_rate_limit_keeps_its_count_while_it_counts_the_same(db):
+    """Raising it does not give the whole number anew; another scope or window starts at none."""
+    compiled(db, LIMITS)
+    openai, everything = limits(db)["openai"][0], limits(db)["all"][0]
+
+    def count():
+        db.executemany("insert or replace into rate_window values (?, 0, 7)", [(openai,), (everything,)])
+
+    count()
+    generation = int(setting(db, "generation"))
+    assert compiled(db, LIMITS.replace("60", "90")).generation == generation + 1
+    assert limits(db)["openai"] == (openai, "provider", "openai", 90, "minute")
+    assert windows(db) == {openai: 7, everything: 7}
+    compiled(db, LIMITS.replace('"minute"', '"hour"'))
+    assert windows(db) == {everything: 7}
+    count()
+    compiled(db, LIMITS.replace("provider=openai", "provider=anthropic").replace('"minute"', '"hour"'))
+    assert windows(db) == {everything: 7}
+    assert limits(db)["openai"] == (openai, "provider", "anthropic", 60, "hour")
+
+
+def test_a_rate_limit_taken_out_of_the_file_leaves_nothing(db):
+    """Its count goes with it, and what takes its place starts at none."""
+    compiled(db, LIMITS)
+    openai = limits(db)["openai"][0]
+    db.execute("insert into rate_window values (?, 0, 7)", (openai,))
+    assert compiled(db, "").changed
+    assert (limits(db), windows(db)) == ({}, {})
+    compiled(db, LIMITS)
+    assert set(limits(db)) == {"openai", "all"}
+    assert windows(db) == {}

@@ -9,10 +9,12 @@ from decimal import Decimal
 from costmon.monitor.snapshot import (
     BlockStatus,
     BudgetStatus,
+    BypassStatus,
     EngineStatus,
     FeedRow,
     JobStatus,
     ReaderStatus,
+    RulesStatus,
     Snapshot,
     Spend,
     SpendBy,
@@ -223,6 +225,36 @@ def blocked() -> Snapshot:
     )
 
 
+def bypass(scope: str = "all", minutes: float = 12.05, reason: str = "the market crashed") -> BypassStatus:
+    until = NOW + timedelta(minutes=minutes)
+    return BypassStatus(scope, "jin at a shell", reason, NOW - timedelta(minutes=3), until)
+
+
+def dry() -> Snapshot:
+    """A dry run with a budget that would refuse, and a bypass of one app as well."""
+    feed = (
+        refused(0, "would be refused: " + blocked().feed[0].note, 17),
+        row(1),
+        refused(
+            2, 'would be refused: rate limit "openai": 60 calls a minute for provider=openai are used up'
+        ),
+        *(row(number) for number in range(3, 40)),
+    )
+    feed = tuple(replace(one, state="excused") if one.state == "refused" else one for one in feed)
+    return replace(
+        calm(),
+        budgets=(budget("total", "10.04", "10"), *calm().budgets[1:]),
+        feed=feed,
+        rules=RulesStatus(dry_run=True, excused_today=18),
+    )
+
+
+def bypassed() -> Snapshot:
+    """Two bypasses over a budget that is spent."""
+    rules = RulesStatus(bypasses=(bypass(), bypass("app=trader", 3, "a test of the new plan")))
+    return replace(calm(), budgets=(budget("total", "10.04", "10"), *calm().budgets[1:]), rules=rules)
+
+
 def empty() -> Snapshot:
     return Snapshot(
         at=NOW, time_zone=ZONE, home="", currency="USD", engine=EngineStatus(False, False, None, None)
@@ -262,6 +294,7 @@ def hostile() -> Snapshot:
             for number, name in enumerate(HOSTILE * 2)
         ),
         problems=HOSTILE,
+        rules=RulesStatus(True, tuple(bypass(f"app={name}", 3, name) for name in HOSTILE)),
         time_zone="[/nowhere\x00",
     )
 
@@ -287,4 +320,6 @@ def many() -> Snapshot:
     )
 
 
-ALL = {maker.__name__: maker for maker in (calm, warned, blocked, empty, unpriced, hostile, many)}
+ALL = {
+    maker.__name__: maker for maker in (calm, warned, blocked, dry, bypassed, empty, unpriced, hostile, many)
+}

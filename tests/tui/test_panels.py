@@ -10,6 +10,7 @@ import pytest
 from costmon.monitor.snapshot import JobStatus, ReaderStatus, SwitchStatus
 from costmon.shim.money import Money
 from costmon.tui.lines import Line, width_of
+from costmon.tui.widgets.exceptions import exceptions
 from costmon.tui.widgets.feed import newer_than, table
 from costmon.tui.widgets.figures import figures
 from costmon.tui.widgets.gauges import gauge_bar, gauges, thin_bar
@@ -198,3 +199,35 @@ def test_a_bar_can_be_read_without_colour() -> None:
     for build in (gauge_bar, thin_bar):
         shown = text(build(budget("b", "5", "10"), 40))
         assert set(shown[:20]).isdisjoint(shown[20:])
+
+
+def test_a_dry_run_and_a_bypass_cannot_be_overlooked() -> None:
+    """A banner says what is not enforced, until when, by whom and why; without them there is none."""
+    dry = text(exceptions(samples.dry().rules, NOW, 78, ZONE))
+    assert dry == " DRY RUN  all is decided and recorded, nothing refused but what you block"
+    shown = text(exceptions(samples.bypassed().rules, NOW, 110, ZONE)).splitlines()
+    assert shown == [
+        " BYPASS  everything until 14:14 (12m left) · jin at a shell · the market crashed",
+        " BYPASS  app=trader until 14:05 (3m left) · jin at a shell · a test of the new plan",
+    ]
+    assert exceptions(samples.calm().rules, NOW, 78, ZONE) == []
+    assert all(width_of(line) <= 40 for line in exceptions(samples.hostile().rules, NOW, 40, ZONE))
+    assert "10 more: costmon bypass" in text(exceptions(samples.hostile().rules, NOW, 78, ZONE))
+
+
+def test_what_a_dry_run_let_go_is_not_shown_as_refused() -> None:
+    """The feed says that it would be refused, the figures count it apart."""
+    shown = text(table(samples.dry().feed, NOW, 76, ZONE)).splitlines()
+    assert "would be refused: b" in shown[1]
+    assert shown[1].rstrip().endswith("DRY RUN 17×")
+    assert "REFUSED" not in text(table(samples.dry().feed, NOW, 160, ZONE))
+    found = {label: value for label, value, _ in figures(samples.dry(), NOW)}
+    assert "refused" not in found
+    assert found["dry run"] == "18 let go"
+
+
+def test_the_one_line_names_a_dry_run_where_it_fits() -> None:
+    """The smallest terminal says it too, after the switch's state."""
+    assert text(one_line(samples.dry(), 40)) == "costmon 100 % open DRY RUN"
+    assert text(one_line(samples.bypassed(), 40)) == "costmon 100 % open BYPASS"
+    assert text(one_line(samples.dry(), 20)) == "costmon 100 % open"

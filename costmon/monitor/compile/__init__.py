@@ -7,24 +7,22 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from dataclasses import asdict
+from typing import Any, NamedTuple
 
 from costmon.budget.periods import day_start
-from costmon.config import Config, fingerprint
-from costmon.errors import ConfigError, LedgerBusy
+from costmon.config import DEFAULT, Config, fingerprint, fingerprint_of
+from costmon.errors import ConfigError
 from costmon.monitor.compile.budgets import BudgetChanges, compile_budgets, extend_periods
 from costmon.monitor.compile.days import compile_days, move_days
-from costmon.monitor.compile.settings import put, setting
-from costmon.shim.locks import jitter_s
+from costmon.monitor.compile.rules import compile_rules
+from costmon.monitor.compile.settings import bump, put, setting
+from costmon.monitor.compile.writing import transaction
 
-BUSY_WAIT_S = 5.0
 HORIZON_US = 365 * 86_400 * 1_000_000
 _RATE_COLUMNS = "base, quote, from_at, numerator, denominator, source"
 _RateKey = tuple[str, str, int]
 _RateRow = tuple[int, int, str]
-_T = TypeVar("_T")
 
 
 class CompileResult(NamedTuple):
@@ -51,10 +49,11 @@ def compile_config(db: sqlite3.Connection, config: Config, now_us: int) -> Compi
         compile_days(db, config.time_zone, now_us, replace=zone_before != config.time_zone)
         if zone_before != config.time_zone:
             move_days(db, config.time_zone)
+        compile_rules(db, config.rate_limits)
         changes = compile_budgets(db, config.budgets, now_us)
         return _finish(db, before, now_us, changes)
 
-    return _transaction(db, work)
+    return transaction(db, work)
 
 
 def refresh_horizon(db: sqlite3.Connection, now_us: int) -> bool:
@@ -66,26 +65,41 @@ def refresh_horizon(db: sqlite3.Connection, now_us: int) -> bool:
         extend_periods(db, now_us)
         return _finish(db, before, now_us, BudgetChanges()).changed
 
-    return _horizon_us(db) < now_us + HORIZON_US and _transaction(db, work)
+    return _horizon_us(db) < now_us + HORIZON_US and transaction(db, work)
 
 
 def config_changed(db: sqlite3.Connection, config_path: str) -> bool:
-    """Whether the file differs from what the ledger holds, or was broken when it was last looked at."""
+    """Whether the file differs from what the ledger holds, or was broken when it was last looked at.
+
+    The untouched default file of another place (a container's own home, say) is no news: it would remove the budgets of
+    the file that somebody wrote.
+    """
     try:
         found = fingerprint(config_path)
     except ConfigError:
         return True
+    elsewhere = setting(db, "config_path") not in (None, config_path)
+    if elsewhere and found == fingerprint_of(DEFAULT.encode()) and _holds_limits(db):
+        return False
     return found != setting(db, "config_hash") or bool(setting(db, "config_error"))
+
+
+def _holds_limits(db: sqlite3.Connection) -> bool:
+    held = "select exists (select 1 from budget) or exists (select 1 from rate_limit)"
+    return bool(db.execute(held).fetchone()[0])
 
 
 def record_config_error(db: sqlite3.Connection, message: str) -> None:
     """Remember why the file cannot be used; the last good configuration stays in force."""
     if setting(db, "config_error") != message:
-        _transaction(db, lambda: put(db, "config_error", message))
+        transaction(db, lambda: put(db, "config_error", message))
 
 
 def _compile_settings(db: sqlite3.Connection, config: Config) -> None:
-    """Flags are '1' and '0', seconds decimal text, hosts JSON: {host: {"provider": …, "free": bool}}."""
+    """Flags are '1' and '0', seconds decimal text, hosts JSON: {host: {"provider": …, "free": bool}}.
+
+    A rule is JSON of its figures, such as {"failures": 5, "within_us": 60000000, "pause_us": 30000000}; '' is off.
+    """
     hosts = {host: {"provider": entry.provider, "free": entry.free} for host, entry in config.hosts.items()}
     limits = config.limits
     values = {
@@ -97,12 +111,22 @@ def _compile_settings(db: sqlite3.Connection, config: Config) -> None:
         "strict": "1" if limits.strict else "0",
         "admit_wait": f"{limits.admit_wait:g}",
         "synchronous": limits.synchronous,
+        "dry_run": "1" if limits.dry_run else "0",
+        "warn_prompt_tokens": str(limits.warn_prompt_tokens),
+        "breaker": _figures(config.breaker),
+        "repeat": _figures(config.repeat),
+        "retry_loop": _figures(config.retry_loop),
         "desktop": "1" if config.notify.desktop else "0",
         "config_hash": config.content_hash,
+        "config_path": config.path,
         "config_error": "",
     }
     for key, value in values.items():
         put(db, key, value)
+
+
+def _figures(rule: Any) -> str:
+    return "" if rule is None else json.dumps(asdict(rule))
 
 
 def _compile_rates(db: sqlite3.Connection, config: Config) -> None:
@@ -133,13 +157,11 @@ def _rate_rows(config: Config) -> dict[_RateKey, _RateRow]:
 
 def _finish(db: sqlite3.Connection, before: int, now_us: int, changes: BudgetChanges) -> CompileResult:
     """Count the generation up if the transaction changed a row."""
-    generation = int(setting(db, "generation") or 0)
     changed = db.total_changes > before
     if changed:
-        generation += 1
-        put(db, "generation", str(generation))
+        bump(db)
         put(db, "compiled_at", str(now_us))
-    return CompileResult(changed, generation, *changes)
+    return CompileResult(changed, int(setting(db, "generation") or 0), *changes)
 
 
 def _horizon_us(db: sqlite3.Connection) -> int:
@@ -149,31 +171,3 @@ def _horizon_us(db: sqlite3.Connection) -> int:
         " (select coalesce(max(end_at), 0) from budget_period where budget_id = budget.id) from budget"
     )
     return min(int(row[0]) for row in ends)
-
-
-def _transaction(db: sqlite3.Connection, work: Callable[[], _T]) -> _T:
-    """`work()` inside one BEGIN IMMEDIATE, undone as a whole if it raises."""
-    _begin(db)
-    try:
-        result = work()
-        db.execute("commit")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("rollback")
-        raise
-    return result
-
-
-def _begin(db: sqlite3.Connection) -> None:
-    deadline = time.monotonic() + BUSY_WAIT_S
-    while True:
-        try:
-            db.execute("begin immediate")
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) and "busy" not in str(error):
-                raise
-            if time.monotonic() >= deadline:
-                raise LedgerBusy("the ledger is busy in another process; try again") from error
-            time.sleep(jitter_s())
-        else:
-            return

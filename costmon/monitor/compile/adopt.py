@@ -20,7 +20,7 @@ _COLUMNS = {"provider": "provider", "model": "model", "app": "app", "route": "ro
 class _Event(NamedTuple):
     id: str
     created_at: int
-    state: str
+    table: str
     reserved: int
     charge: int
     cost: int | None
@@ -49,9 +49,14 @@ def adopt_events(db: sqlite3.Connection, budget_id: int, budget: Budget, period:
     shares = [_share(event, rate_at(event.currency, event.created_at)) for event in events]
     if not shares:
         return
-    charges = [(_charges(share, live, budget_id, period.start_us), share.event.id) for share in shares]
     with corrections_paused(db):
-        db.executemany("update event set charges = ? where id = ?", charges)
+        for table in ("event", "reservation"):
+            charges = [
+                (_charges(share, live, budget_id, period.start_us), share.event.id)
+                for share in shares
+                if share.event.table == table
+            ]
+            db.executemany(f"update {table} set charges = ? where id = ?", charges)  # noqa: S608 - names are ours
     db.execute(
         "update budget_period set spent = ?, assumed = ?, reserved = ?, calls = ?, unpriced = ?"
         " where budget_id = ? and start_at = ?",
@@ -63,17 +68,20 @@ def _events(db: sqlite3.Connection, budget: Budget, period: Period) -> list[_Eve
     """The events of the budget's scope in `period`; ids carry their time, so older ones are not looked at."""
     column = _COLUMNS.get(budget.scope_key)
     scope = f" and {column} = ?" if column else ""
-    rows = db.execute(
-        "select id, created_at, state, reserved, coalesce(charge, reserved), cost, currency, charges from event"  # noqa: S608 - names are ours
-        f" where id >= ? and created_at >= ? and created_at < ?{scope}",
-        (
-            id_floor(period.start_us),
-            period.start_us,
-            period.end_us,
-            *([budget.scope_value] if column else []),
-        ),
+    where = f"where id >= ? and created_at >= ? and created_at < ?{scope}"
+    values: list[object] = [id_floor(period.start_us), period.start_us, period.end_us]
+    values += [budget.scope_value] if column else []
+    settled = db.execute(
+        "select id, created_at, 'event', reserved, coalesce(charge, reserved), cost, currency, charges from event "  # noqa: S608 - names are ours
+        + where,
+        values,
     )
-    return [_Event._make(row) for row in rows]
+    flying = db.execute(
+        "select id, created_at, 'reservation', reserved, reserved, null, currency, charges from reservation "  # noqa: S608
+        + where,
+        values,
+    )
+    return [_Event._make(row) for row in (*settled, *flying)]
 
 
 def _share(event: _Event, rate: Rate | None) -> _Share:
@@ -81,7 +89,7 @@ def _share(event: _Event, rate: Rate | None) -> _Share:
     if rate is None:
         return _Share(event, None, 0, 0)
     reserved = convert(event.reserved, rate)
-    if event.state == "reserved":
+    if event.table == "reservation":
         return _Share(event, rate, reserved, 0)
     return _Share(event, rate, reserved, convert(event.charge if event.cost is None else event.cost, rate))
 
@@ -98,10 +106,10 @@ def _charges(share: _Share, live: set[int], budget_id: int, start_us: int) -> st
 
 def _totals(shares: list[_Share]) -> tuple[int, int, int, int, int]:
     """(spent, assumed, reserved, calls, unpriced) of the period."""
-    settled = [share for share in shares if share.event.state == "settled"]
+    settled = [share for share in shares if share.event.table == "event"]
     unpriced = [share for share in settled if share.event.cost is None or share.rate is None]
     assumed = sum(share.settled for share in unpriced)
-    in_flight = sum(share.reserved for share in shares if share.event.state == "reserved")
+    in_flight = sum(share.reserved for share in shares if share.event.table == "reservation")
     spent = sum(share.settled for share in settled) - assumed
     return spent, assumed, in_flight, len(settled), len(unpriced)
 

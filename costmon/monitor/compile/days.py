@@ -73,8 +73,7 @@ def corrections_paused(db: sqlite3.Connection) -> Iterator[None]:
 def _day_finder(db: sqlite3.Connection, zone: str) -> Callable[[int], int] | None:
     """A function from an instant to its day's start in `zone`, None if the ledger holds nothing to move."""
     first, last = db.execute(
-        "select min(at), max(at) from (select slot_at as at from rollup_quarter union all"
-        " select created_at from event where state = 'reserved') where at between ? and ?",
+        "select min(slot_at), max(slot_at) from rollup_quarter where slot_at between ? and ?",
         _CALENDAR,
     ).fetchone()
     if first is None:
@@ -121,7 +120,7 @@ def _apply(db: sqlite3.Connection, moves: dict[tuple[object, ...], list[int]]) -
 
 
 def _move_events(db: sqlite3.Connection, day_of: Callable[[int], int]) -> None:
-    """Calls in flight, and those settled into a 15-minute row that still exists."""
+    """Those settled into a 15-minute row that still exists."""
     same_key = " and ".join(f"q.{name} = event.{name}" for name in _DIMENSIONS)
     same_slot = f"q.slot_at = created_at - created_at % {_QUARTER_US}"
     summed = f"exists (select 1 from rollup_quarter q where {same_slot} and {same_key})"  # noqa: S608
@@ -129,7 +128,7 @@ def _move_events(db: sqlite3.Connection, day_of: Callable[[int], int]) -> None:
     try:
         db.execute(
             f"update event set local_day_at = costmon_day_of(created_at)"  # noqa: S608
-            f" where created_at between ? and ? and (state = 'reserved' or {summed})"
+            f" where created_at between ? and ? and {summed}"
             f" and local_day_at <> costmon_day_of(created_at)",
             _CALENDAR,
         )

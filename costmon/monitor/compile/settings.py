@@ -18,3 +18,8 @@ def put(db: sqlite3.Connection, key: str, value: str) -> None:
         " on conflict (key) do update set value = excluded.value where value <> excluded.value",
         (key, value),
     )
+
+
+def bump(db: sqlite3.Connection) -> None:
+    """Count `generation` up: every shim reads its policy anew at its next call."""
+    put(db, "generation", str(int(setting(db, "generation") or 0) + 1))

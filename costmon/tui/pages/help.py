@@ -19,6 +19,8 @@ _WORDS = (
     ("past 80 %", "this warning level was crossed in this period"),
     ("part blocked", "apps that are not essential are refused"),
     ("BLOCKED", "every call the budget covers is refused"),
+    ("DRY RUN", "budgets and rules decide and record, but refuse nothing"),
+    ("BYPASS", "nothing is refused for a while: costmon bypass tells why"),
     ("NOBODY WARNS", "budgets hold, but no pop-up comes: run costmon watch"),
     ("may not obey", "that app has not looked at the switch for 10 minutes"),
 )

@@ -12,6 +12,7 @@ from textual.widgets import Footer
 from costmon.monitor.snapshot import Snapshot
 from costmon.tui import keys
 from costmon.tui.pages.base import Page
+from costmon.tui.widgets.exceptions import Exceptions
 from costmon.tui.widgets.feed import Feed
 from costmon.tui.widgets.figures import Figures
 from costmon.tui.widgets.gauges import Gauges
@@ -34,6 +35,7 @@ class OverviewPage(Page):
     def compose(self) -> ComposeResult:
         yield OneLine().data_bind(Page.snapshot)
         yield TitleBar().data_bind(Page.snapshot, Page.now)
+        yield Exceptions().data_bind(Page.snapshot, Page.now)
         yield Problems().data_bind(Page.snapshot, Page.fault)
         with Container(id="body"):
             with Vertical(id="main"):

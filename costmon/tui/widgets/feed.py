@@ -25,6 +25,7 @@ _STATES = {
     "unknown": ("unknown", "warn"),
     "dropped": ("dropped", "warn"),
     "refused": ("REFUSED", "bad"),
+    "excused": ("DRY RUN", "warn"),
 }
 _NOTE = 26
 """Cells from which on notes get a column of their own."""
@@ -164,6 +165,7 @@ def _note(room: int, width: int, gap: int) -> list[Column]:
 
 def _row(row: FeedRow, shown: list[Column], gap: str, noted: bool) -> Line:
     refused = row.state == "refused"
+    note_style = "refused" if refused else "warn" if row.state == "excused" else "dim"
     spans: list[Span] = []
     note_width = 0
     for column in shown:
@@ -173,7 +175,7 @@ def _row(row: FeedRow, shown: list[Column], gap: str, noted: bool) -> Line:
             continue
         if note_width:
             spans += [
-                (fit(safe(row.note), note_width - len(gap)), "refused" if refused else "dim"),
+                (fit(safe(row.note), note_width - len(gap)), note_style),
                 (gap, ""),
             ]
             note_width = 0
@@ -231,7 +233,7 @@ def _price(row: FeedRow, aligned: dict[str, str]) -> Span:
         return ("free", "dim") if row.cost_status == "free" else (aligned[_cost(row)], "strong")
     if row.state == "reserved":
         return ("…", "dim")
-    return ("-", "dim") if row.state in ("refused", "error") else ("unpriced", "warn")
+    return ("-", "dim") if row.state in ("refused", "excused", "error") else ("unpriced", "warn")
 
 
 def _state(row: FeedRow) -> Span:

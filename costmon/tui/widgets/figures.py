@@ -29,14 +29,13 @@ def figures(snapshot: Snapshot, now: datetime) -> list[Figure]:
     if not snapshot.readable:
         return [(label, "unknown", "warn") for label in ("today", "this hour", "burn rate", "calls")]
     today = snapshot.today
-    refused = snapshot.refused_today
     found = [
         ("today", spend(today), "strong"),
         ("this hour", spend(snapshot.hour), "strong"),
         ("burn rate", f"{short_money(snapshot.burn_rate)}/h", "strong"),
         ("calls", count(today.calls), "strong"),
         ("in flight", count(snapshot.in_flight), "name" if snapshot.in_flight else "strong"),
-        ("refused", count(refused), "bad" if refused else "strong"),
+        *_refused(snapshot),
     ]
     if today.errors:
         found.append(("errors", count(today.errors), "warn"))
@@ -47,6 +46,14 @@ def figures(snapshot: Snapshot, now: datetime) -> list[Figure]:
             ("next run", "overdue" if late else duration(due.next_run - now), "warn" if late else "strong")
         )
     return found
+
+
+def _refused(snapshot: Snapshot) -> list[Figure]:
+    """What was refused, and what a dry run let go; the one that is nothing gives way to the other."""
+    refused, excused = snapshot.refused_today, snapshot.rules.excused_today
+    shown = [("refused", count(refused), "bad" if refused else "strong")] if refused or not excused else []
+    let_go = [("dry run", f"{count(excused)} let go", "warn")] if excused else []
+    return [*let_go, *shown] if snapshot.rules.dry_run else [*shown, *let_go]
 
 
 def spend(part: Spend) -> str:

@@ -26,8 +26,11 @@ def one_line(snapshot: Snapshot, width: int) -> Line:
     budget = fullest(snapshot)
     text, style = (percent(budget.ratio), f"word-{style_of(budget)}") if budget else ("no budget", "dim")
     state = ("BLOCKED", "stopped") if snapshot.switch.blocks else ("open", "word-ok")
+    mark = "DRY RUN" if snapshot.rules.dry_run else "BYPASS" if snapshot.rules.bypasses else ""
+    note = (" ", (mark, "warn")) if mark else ()
     tight = (text.replace(" ", ""), style)
     ways = (
+        *([line(("costmon", "name"), " ", (text, style), " ", state, *note)] if note else []),
         line(("costmon", "name"), " ", (text, style), " ", state),
         line(("costmon", "name"), " ", tight, " ", state),
     )
