@@ -20,9 +20,9 @@ import json
 class SyncByteStream: pass
 class AsyncByteStream: pass
 class URL:
-    path, host, port = "/v1/chat/completions", "api.openai.com", None
+    path, host, port, query = "/v1/chat/completions", "api.openai.com", None, b""
 class Request:
-    method, url = "POST", URL()
+    method, url, headers = "POST", URL(), {}
     def __init__(self, body):
         self.content = json.dumps(body).encode()
 class Response:

@@ -1,6 +1,7 @@
-"""`python -m tests.bench`: every published figure, in one table.
+"""`python -m tests.bench [PART ...]`: every published figure, in one table. PARTs are capture, imports, switch, screen.
 
-Absolute times move with the machine; the shim's cost is paired (the same SDK call with and without it, in turn).
+Absolute times move with the machine; the shim's cost is paired (the same SDK call with and without it, in turn), and a
+bare insert and commit takes its turns beside it. `python -m tests.bench.peers` puts other tools beside costmon.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ import sys
 
 from tests.bench import capture, imports, screen, switch_check
 
+PARTS = {"capture": capture, "imports": imports, "switch": switch_check, "screen": screen}
 
-def main() -> None:
+
+def main(names: list[str]) -> None:
     logging.disable(logging.WARNING)  # that nobody would warn is no news here
-    print(f"{'figure':<58}{'median':>12}{'p99':>12}{'target':>14}")
-    for part in (capture, imports, switch_check, screen):
-        for row in part.rows():
-            print(f"{row.name:<58}{row.median:>12}{row.p99:>12}{row.target:>14}")
+    print(f"{'figure':<70}{'median':>12}{'p99':>14}{'target':>14}")
+    for name in names or PARTS:
+        for row in PARTS[name].rows():
+            print(f"{row.name:<70}{row.median:>12}{row.p99:>14}{row.target:>14}")
             sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
