@@ -7,7 +7,7 @@ import os
 import time
 from typing import NamedTuple
 
-from costmon.paths import ENGINE_LOCK
+from costmon.paths import ENGINE_LOCK, open_private
 from costmon.shim.locks import FileLock, held
 
 
@@ -31,7 +31,7 @@ class EngineLock:
         if not self.mine and self._lock.acquire(exclusive=True):
             self.mine = True
             temporary = f"{self._note}.{os.getpid()}"
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            descriptor = open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             with os.fdopen(descriptor, "w") as file:
                 json.dump({"pid": os.getpid(), "since": time.time_ns() // 1000}, file)
             os.replace(temporary, self._note)

@@ -7,6 +7,8 @@ the sum over calls in flight of max(0, actual − estimate), default by that plu
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from costmon.errors import SpendBlocked
 from costmon.shim.money import format_money
 from costmon.shim.policy import Budget, Period, percent, percent_reached
@@ -15,10 +17,19 @@ from costmon.shim.timestamps import to_datetime, until_text
 RETRY_RESERVED_S = 5.0
 
 
-def reservation(budget: Budget, period: Period, estimate: int, *, essential: bool, now: int) -> int:
+def reservation(
+    budget: Budget,
+    period: Period,
+    estimate: int,
+    *,
+    essential: bool,
+    now: int,
+    remainder_is_out: Callable[[], bool] = bool,
+) -> int:
     """What to reserve in this budget for a call estimated at `estimate` (nano of its currency).
 
-    Raises SpendBlocked when the call may not go out.
+    `remainder_is_out` tells whether a call that holds less than its estimate is in flight: what others give back
+    meanwhile must not let a second one out. Raises SpendBlocked when the call may not go out.
     """
     before = period.used + period.reserved
     if budget.blocks_95 and not essential and percent_reached(before, budget.amount, 95):
@@ -27,7 +38,7 @@ def reservation(budget: Budget, period: Period, estimate: int, *, essential: boo
     if not budget.blocks_100 or (before + estimate <= budget.amount and not full):
         return estimate
     remainder = budget.amount - before
-    if remainder > 0 and not budget.strict:
+    if remainder > 0 and not budget.strict and not remainder_is_out():
         return remainder
     raise refusal(budget, period, now, nonessential=False)
 

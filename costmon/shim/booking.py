@@ -70,6 +70,15 @@ def settle(
     return _book_all(db, settled, settlement)
 
 
+def remainder_is_out(db: Connection, budget_id: int) -> bool:
+    """Whether a call in flight holds less of a budget than it is estimated to cost."""
+    for estimate, charges in db.execute("select reserved, charges from reservation"):
+        for charged_to, _, held, _, numerator, denominator in json.loads(charges):
+            if charged_to == budget_id and held < convert(estimate, Rate(numerator, denominator)):
+                return True
+    return False
+
+
 def renew(db: Connection, event_id: str, now: int) -> None:
     """A long call is still alive."""
     db.execute("update reservation set lease_until = ? where id = ?", (now + LEASE_US, event_id))

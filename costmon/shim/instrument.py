@@ -5,6 +5,10 @@ from __future__ import annotations
 from costmon.shim import context, runtime
 from costmon.shim.faults import guarded
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from costmon.errors import SpendBlocked
+
 
 def instrument(
     app: str | None = None, *, route: str | None = None, job: str | None = None, essential: bool | None = None
@@ -18,13 +22,21 @@ def instrument(
 
     Never raises and may be called again (later names win). Does nothing with `COSTMON_ENABLED=0`.
     """
+    guarded("begin", _instrument, app, route, job, essential)
+
+
+def _instrument(app: str | None, route: str | None, job: str | None, essential: bool | None) -> None:
     if not runtime.enabled():
         return
-    context.set_process_labels(context.Labels(app, route, job, essential))
+    guarded("name this app", _name, app, route, job, essential)
     from costmon.shim import audit, hooks
 
     guarded("install its hooks", hooks.install)
     guarded("watch connections", audit.install)
+
+
+def _name(app: str | None, route: str | None, job: str | None, essential: bool | None) -> None:
+    context.set_process_labels(context.Labels(app, route, job, essential))
 
 
 def guard(provider: str = "", model: str = "") -> None:
@@ -32,8 +44,17 @@ def guard(provider: str = "", model: str = "") -> None:
 
     For calls costmon does not see, and to stop before the work that leads to a call.
     """
-    if not runtime.enabled():
-        return
-    recorder = guarded("check the switch", runtime.recorder)
-    if recorder is not None:
-        recorder.check_switch(provider, model, context.labels())
+    blocked = guarded("check the switch", _block_on, provider, model)
+    if blocked is not None:
+        raise blocked
+
+
+def _block_on(provider: str, model: str) -> SpendBlocked | None:
+    from costmon.errors import SpendBlocked
+
+    if runtime.enabled():
+        try:
+            runtime.recorder().check_switch(provider, model, context.labels())
+        except SpendBlocked as blocked:
+            return blocked
+    return None

@@ -18,6 +18,7 @@ from costmon.errors import LedgerBusy, LedgerUnusable
 from costmon.shim import schema
 from costmon.shim.clock import clock_of
 from costmon.shim.locks import FileLock, jitter_s
+from costmon.shim.patience import Patience
 
 if TYPE_CHECKING:
     import sqlite3
@@ -30,7 +31,7 @@ _T = TypeVar("_T")
 
 ADMIT_WAIT_S = 0.25
 SETTLE_WAIT_S = 2.0
-CONTENDED_WAIT_S = 2.0
+FORK_WAIT_S = 2.0
 CREATE_WAIT_S = 10.0
 REOPEN_AFTER_S = 5.0
 STALE_S = 5.0
@@ -76,6 +77,7 @@ class Ledger:
         self._inode = 0
         self._look_again_at = 0.0
         self._forker = 0
+        self._fork_waits = False
         self._taken_at = 0.0
         self._no_longer_than = float("inf")
         self._checkpoint_lock: FileLock | None = None
@@ -83,39 +85,41 @@ class Ledger:
         self._own_process()
 
     def write(self, work: Callable[[Connection], _T], wait_s: float, *, synced: bool = True) -> _T:
-        """Run `work(connection)` in one `BEGIN IMMEDIATE` transaction, waiting for the lock as `_Patience` says.
+        """Run `work(connection)` in one `BEGIN IMMEDIATE` transaction, waiting for the lock as `Patience` says.
 
         `synced` False: with synchronous = full, this commit reaches the disk with the next one that is.
         """
         began = time.monotonic()
-        patience: _Patience | None = None
+        patience: Patience | None = None
         while True:
             try:
                 left = patience.left() if patience is not None else min(wait_s, self._no_longer_than - began)
                 return self.write_once(work, max(0.01, min(wait_s, left)), synced=synced)
             except LedgerBusy:
                 if patience is None:
-                    patience = _Patience(self.path, wait_s, self._no_longer_than, began)
+                    patience = Patience(self.path, wait_s, self._no_longer_than, began)
                 left = patience.left()
                 if left <= 0:
                     raise
-                time.sleep(min(left, patience.pause()))
+                time.sleep(patience.pause(left))
+                patience.woke()
 
     async def write_async(
         self, work: Callable[[Connection], _T], wait_s: float, *, synced: bool = True
     ) -> _T:
         """Like `write`, but a busy ledger is awaited, so the event loop runs on."""
         began = time.monotonic()
-        patience: _Patience | None = None
+        patience: Patience | None = None
         while True:
             try:
                 return self.write_once(work, 0.005, synced=synced)
             except LedgerBusy:
                 if patience is None:
-                    patience = _Patience(self.path, wait_s, self._no_longer_than, began)
+                    patience = Patience(self.path, wait_s, self._no_longer_than, began)
                 left = patience.left()
-                if left <= 0 or not await async_sleep(min(left, patience.pause())):
+                if left <= 0 or not await async_sleep(patience.pause(left)):
                     raise
+                patience.woke()
 
     def write_once(
         self, work: Callable[[Connection], _T], lock_wait_s: float = 0.01, *, synced: bool = True
@@ -188,6 +192,10 @@ class Ledger:
         if self._pid != os.getpid():
             self._own_process()
         lock = self._lock
+        if self._fork_waits:
+            time.sleep(
+                0.002
+            )  # a lock is not fair: threads that write without a pause would starve the one that forks
         if lock.acquire(timeout=wait_s):
             self._taken_at = time.monotonic()
             return lock
@@ -200,13 +208,18 @@ class Ledger:
         """Close the connection and let no other thread open one until `after_fork`.
 
         SQLite keeps its file locks in process memory: a child that inherits an open connection believes it holds locks
-        that only the parent has, and once the parent is gone its commits go to a deleted write-ahead log.
+        that only the parent has, and once the parent is gone its commits go to a deleted write-ahead log. A write that
+        takes longer than we may hold up a fork leaves the child without the ledger: to it the lock stays held.
         """
         from threading import get_ident
 
-        if self._lock.acquire(timeout=ADMIT_WAIT_S):
-            self._forker = get_ident()
-            self._drop()
+        self._fork_waits = True
+        try:
+            if self._lock.acquire(timeout=FORK_WAIT_S):
+                self._forker = get_ident()
+                self._drop()
+        finally:
+            self._fork_waits = False
 
     def after_fork(self) -> None:
         """The parent goes on."""
@@ -240,6 +253,7 @@ class Ledger:
         self._checkpoint_lock = None
         self._lock = Lock()
         self._forker = 0
+        self._fork_waits = False
         self._no_longer_than = float("inf")
         self._pid = os.getpid()
 
@@ -324,45 +338,6 @@ class Ledger:
         return LedgerUnusable(self._failure)
 
 
-class _Patience:
-    """How long to wait for a busy ledger: `wait_s` from its last sign of progress, `CONTENDED_WAIT_S` in all.
-
-    A ledger that others keep writing will come round to us; one that somebody sits on may never. Measured with 20 new
-    processes of 5 calls each on two cores that four other processes kept busy: with 250 ms flat, 92 of 100 rounds let
-    calls through from memory though the ledger was only busy; this way, none.
-    """
-
-    def __init__(self, path: str, wait_s: float, no_longer_than: float, began: float) -> None:
-        self._log = path + "-wal"
-        self._wait_s = wait_s
-        self._began = began
-        self._until = min(self._began + wait_s, no_longer_than)
-        self._at_most = min(self._began + max(wait_s, CONTENDED_WAIT_S), no_longer_than)
-        self._seen: int | None = None
-
-    def left(self) -> float:
-        """Seconds it is still worth waiting; 0 or less = give up."""
-        now = time.monotonic()
-        if self._until < self._at_most:
-            written = self._written()
-            if self._seen is not None and written != self._seen:
-                self._until = min(now + self._wait_s, self._at_most)
-            self._seen = written
-        return self._until - now
-
-    def pause(self) -> float:
-        """Until the next try: the longer one has waited the shorter, so that nobody starves."""
-        waited = time.monotonic() - self._began
-        return jitter_s() if waited < 0.1 else jitter_s() / 2
-
-    def _written(self) -> int:
-        """When somebody last wrote to the log; looked up by name, never opened."""
-        try:
-            return os.stat(self._log).st_mtime_ns
-        except OSError:
-            return 0
-
-
 def _watch_forks(ledger: Ledger) -> None:
     """Have `ledger` closed before this process forks."""
     global _forking
@@ -428,9 +403,9 @@ def waits_for_disk(db: Connection) -> bool:
 
 
 def _create_private(path: str) -> None:
-    """An empty file only its owner can read: SQLite gives its -wal and -shm the same mode. An existing one is not opened."""
+    """An empty file of the home's mode: SQLite gives its -wal and -shm the same. An existing one is not opened."""
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        os.close(paths.open_private(path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
     except FileExistsError:
         pass
 

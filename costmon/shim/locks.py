@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
 
+from costmon.paths import open_private
+
 if sys.platform != "win32":
     import fcntl
+
+
+_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EINTR)
+_NO_FLOCK = (errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class FileLock:
@@ -15,10 +22,10 @@ class FileLock:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        self._descriptor = open_private(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0))
 
     def acquire(self, *, exclusive: bool, wait_s: float = 0.0) -> bool:
-        """True once the lock is ours, False if it is not within `wait_s`."""
+        """True once the lock is ours, False if it is not within `wait_s`. Raises OSError where there is none to be had."""
         if sys.platform == "win32":
             return True
         kind = (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB
@@ -26,7 +33,11 @@ class FileLock:
         while True:
             try:
                 fcntl.flock(self._descriptor, kind)
-            except OSError:
+            except OSError as error:
+                if error.errno in _NO_FLOCK:
+                    return True
+                if error.errno not in _HELD:
+                    raise
                 deadline = time.monotonic() + wait_s if deadline is None else deadline
                 if time.monotonic() >= deadline:
                     return False

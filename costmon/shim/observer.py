@@ -13,7 +13,6 @@ from costmon.shim.faults import guarded, report
 from costmon.shim.ledger import SETTLE_WAIT_S
 from costmon.shim.streams import Body
 from costmon.shim.usage.read import estimate_tokens
-from costmon.shim.usage.shapes import HEADERS as HEADERS
 from costmon.shim.wire import UNKNOWN_MODEL
 
 if TYPE_CHECKING:
@@ -55,6 +54,11 @@ class Observer:
         self._status = 0
         self._headers: dict[str, str] = {}
         self._body: Body | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing can come of it any more."""
+        return self._held is None and self._api.admitted
 
     def streams(self, status: int, headers: dict[str, str]) -> None:
         """The response began; its body will come in chunks."""
@@ -282,7 +286,7 @@ class Observer:
         if held is not None:
             if outcome.duration_us is None:
                 outcome = outcome._replace(duration_us=self._elapsed_us())
-            if held.attempt.model == UNKNOWN_MODEL and outcome.model:
+            if outcome.model and held.call.model == UNKNOWN_MODEL:
                 held = held._replace(attempt=held.attempt._replace(model=clean(outcome.model)))
             self._recorder.settle(held, outcome, wait_s=self.wait_s)
 

@@ -21,7 +21,19 @@ def is_gone(name: str) -> bool:
     place, pid, start = [*name.rsplit(":", 2), "", ""][:3]
     if place != _place() or not place.strip(":") or not pid.isdecimal():
         return False
-    return _start_of(int(pid)) != start
+    found = _start_of(int(pid))
+    return found != start and (bool(found) or not _is_hidden(int(pid)))
+
+
+def _is_hidden(pid: int) -> bool:
+    """Whether a process that /proc does not show lives under another user: a host may hide those (hidepid, proc(5))."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        pass
+    return False
 
 
 def _place() -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from costmon import paths
@@ -31,7 +32,7 @@ _SWEEP_EVERY_S = 5.0
 _SYNC_EVERY_S = 1.0
 _MAX_SPOOL = 10_000
 _MAX_NAMES = 1_000
-_DRAIN_AT_ONCE = 100  # a call waits for at most so many of the settlements an outage has left
+_DRAIN_AT_ONCE_S = 0.005  # so long a call, and with it an event loop, writes what an outage has left
 
 
 class Recorder:
@@ -59,7 +60,29 @@ class Recorder:
     # --- before the call -------------------------------------------------------------------------------------------
 
     def admit(self, call: Call) -> Open | None:
-        """Reserve for `call`, waiting at most 250 ms for the ledger. Raises SpendBlocked."""
+        """Reserve for `call`, waiting for the ledger at most 250 ms, or 2 s while others make progress in it.
+
+        Raises SpendBlocked. None when a fault of ours kept even the memory from deciding: the call goes out unseen.
+        """
+        try:
+            return self._admit(call)
+        except SpendBlocked:
+            raise
+        except Exception as error:
+            report("admit", f"costmon could not admit a call: {type(error).__name__}")
+            return None
+
+    async def admit_async(self, call: Call) -> Open | None:
+        """Like `admit`; a busy ledger and `admit_wait` are awaited."""
+        try:
+            return await self._admit_async(call)
+        except SpendBlocked:
+            raise
+        except Exception as error:
+            report("admit", f"costmon could not admit a call: {type(error).__name__}")
+            return None
+
+    def _admit(self, call: Call) -> Open | None:
         call = self._cleaned(call)
         labels = self._enter(call)
         deadline = time.monotonic() + self._patience()
@@ -77,8 +100,7 @@ class Recorder:
             except Exception as error:
                 return self._without_ledger(error, call, labels)
 
-    async def admit_async(self, call: Call) -> Open | None:
-        """Like `admit`; a busy ledger and `admit_wait` are awaited."""
+    async def _admit_async(self, call: Call) -> Open | None:
         call = self._cleaned(call)
         labels = self._enter(call)
         deadline = time.monotonic() + self._patience()
@@ -145,8 +167,6 @@ class Recorder:
         current = self._transactions.policy
         if not body or current is None:
             return ""
-        from hashlib import blake2b
-
         return blake2b(body, digest_size=12, key=current.hash_key.encode()).hexdigest()
 
     # --- after the call --------------------------------------------------------------------------------------------
@@ -159,7 +179,10 @@ class Recorder:
         try:
             self._write_settlement(held, outcome, now, wait_s)
         except LedgerError as error:
-            report("settle", f"costmon keeps a settlement in memory: {error}")
+            if wait_s or not isinstance(
+                error, LedgerBusy
+            ):  # on an event loop a busy ledger is nothing special
+                report("settle", f"costmon keeps a settlement in memory: {error}")
             self._memory.spent(held)
             if len(self._spool) == _MAX_SPOOL:
                 report("spool", f"costmon keeps {_MAX_SPOOL} settlements in memory and forgets older ones")
@@ -176,7 +199,8 @@ class Recorder:
 
     def drain(self, wait_s: float = 0.0) -> int:
         """Write what was spooled; returns how many are left."""
-        for _ in range(_MAX_SPOOL if wait_s else _DRAIN_AT_ONCE):
+        until = float("inf") if wait_s else time.monotonic() + _DRAIN_AT_ONCE_S
+        while time.monotonic() < until:
             try:
                 entry = self._spool.popleft()  # taken out first: two threads may drain at once
             except IndexError:
@@ -247,12 +271,16 @@ class Recorder:
             return False
         self._swept = time.monotonic()
         now = self.ledger.now()
+        return bool(guarded("release orphans", self._release, now))
+
+    def _release(self, now: int) -> int:
         # Many processes find a budget full at once: they look without the lock, and take it only for a find.
-        if not guarded("look for orphans", self.ledger.read, lambda db: booking.orphans(db, now), 0.01):
-            return False
-        return bool(
-            guarded("release orphans", self.ledger.write_once, lambda db: booking.settle_orphans(db, now))
-        )
+        try:
+            if self.ledger.read(lambda db: booking.orphans(db, now), 0.01):
+                return self.ledger.write_once(lambda db: booking.settle_orphans(db, now))
+        except LedgerBusy:
+            pass  # somebody else is at it, or the next refusal looks again
+        return 0
 
     def _reserve(self, db: Connection, call: Call, labels: Labels) -> Admitted:
         if self._opened != self.ledger.opened:

@@ -131,7 +131,7 @@ def at_exit() -> None:
     from costmon.shim.ledger import SETTLE_WAIT_S
 
     for found in list(_recorders.values()):
-        found.ledger.hurry(SETTLE_WAIT_S)
+        guarded("hurry", found.ledger.hurry, SETTLE_WAIT_S)
     abandoned.extend(list(streaming.values()))
     guarded("settle at exit", settle_abandoned)
     if unexplained:

@@ -1,8 +1,8 @@
 """The ledger's tables, shared by the shim (which may be the first to open it) and the store (which migrates it).
 
 Every step is plain SQL in order; `PRAGMA user_version` counts the steps applied. A released step stays as it is; a later
-one only adds tables or defaulted columns, because a host may run an older shim. Units: times are microseconds since 1970 UTC (`*_at`), money is
-integer 1e-9 of the row's currency, tokens and calls are counts.
+one only adds tables or defaulted columns, because a host may run an older shim. Units: times are microseconds since
+1970 UTC (`*_at`), money is integer 1e-9 of the row's currency, tokens and calls are counts.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from costmon.paths import make_private
+from costmon.paths import is_shared, make_private, open_private
 from costmon.shim.events import clean
 from costmon.shim.timestamps import from_iso, to_iso
 
@@ -150,9 +150,7 @@ def write(folder: str, block: Block) -> None:
     make_private(folder)
     target = os.path.join(folder, scope_file(block.scope))
     temporary = os.path.join(folder, f".new-{os.getpid()}-{os.urandom(6).hex()}")
-    descriptor = os.open(
-        temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600
-    )
+    descriptor = open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0))
     try:
         try:
             document = _document(block)
@@ -211,7 +209,7 @@ def touch_reader(folder: str, app: str, *, create: bool = True) -> None:
     try:
         if create or os.path.isdir(folder):
             make_private(os.path.dirname(path))
-        os.close(os.open(path, _TOUCH, 0o600))
+        os.close(open_private(path, _TOUCH))
         os.utime(path)
     except OSError:
         pass  # a read-only mount can still be obeyed; the screen will say that nobody looked
@@ -224,7 +222,7 @@ def readers(folder: str) -> list[tuple[str, int]]:
     found = []
     try:
         for entry in os.scandir(os.path.join(folder, READERS)):
-            if entry.is_file(follow_symlinks=False):
+            if entry.is_file(follow_symlinks=False) and not entry.name.startswith(".new-"):
                 found.append((unquote(entry.name), entry.stat(follow_symlinks=False).st_mtime_ns // 1000))
     except OSError:
         pass
@@ -301,7 +299,7 @@ def _parse(scope: str, descriptor: int, folder: str) -> Block:
         return _odd(scope, "not a plain file")
     if status.st_size > MAX_BYTES:
         return _odd(scope, "larger than 64 KB")
-    if status.st_uid not in (0, os.stat(folder).st_uid):
+    if not _may_write(status, folder):
         return _odd(scope, "written by another user")
     try:
         document = json.loads(os.read(descriptor, MAX_BYTES))
@@ -310,6 +308,12 @@ def _parse(scope: str, descriptor: int, folder: str) -> Block:
         return _from_document(scope, document)
     except (ValueError, TypeError, KeyError, RecursionError):
         return _odd(scope, "its content cannot be read")
+
+
+def _may_write(status: os.stat_result, folder: str) -> bool:
+    """Whether the file's owner is the folder's or root, or in the group the folder is shared with."""
+    home = os.stat(folder)
+    return status.st_uid in (0, home.st_uid) or (status.st_gid == home.st_gid and is_shared(folder))
 
 
 def _from_document(scope: str, document: dict[str, object]) -> Block:

@@ -18,7 +18,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextvars import ContextVar
 from decimal import Decimal, InvalidOperation
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from costmon.shim import runtime
 from costmon.shim.calls import Call, Open, Outcome
@@ -26,6 +26,9 @@ from costmon.shim.events import Usage
 from costmon.shim.faults import guarded, report
 from costmon.shim.money import to_nano
 from costmon.shim.usage import MAX_COUNT
+
+if TYPE_CHECKING:
+    from costmon.shim.recorder import Recorder
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 Amount = Decimal | int | str | float
@@ -227,14 +230,19 @@ class _Run:
         self._began = time.monotonic()
 
     def start(self) -> _Run:
-        if runtime.enabled():
-            self._held = runtime.recorder().admit(self._call())
+        asked = guarded("admit a tracked call", self._asked)
+        if asked is not None:
+            self._held = asked[0].admit(asked[1])
         return self
+
+    def _asked(self) -> tuple[Recorder, Call] | None:
+        return (runtime.recorder(), self._call()) if runtime.enabled() else None
 
     async def start_async(self) -> _Run:
         self._wait_s = 0.0
-        if runtime.enabled():
-            self._held = await runtime.recorder().admit_async(self._call())
+        asked = guarded("admit a tracked call", self._asked)
+        if asked is not None:
+            self._held = await asked[0].admit_async(asked[1])
         return self
 
     def returned(self, result: Any) -> None:

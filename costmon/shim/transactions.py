@@ -126,7 +126,12 @@ class Transactions:
             hold = amount
             try:
                 hold = reservation(
-                    budget, period, amount, essential=attempt.essential, now=attempt.created_at
+                    budget,
+                    period,
+                    amount,
+                    essential=attempt.essential,
+                    now=attempt.created_at,
+                    remainder_is_out=lambda budget=budget: booking.remainder_is_out(db, budget.id),  # type: ignore[misc]
                 )
             except SpendBlocked as blocked:
                 refusals.refuse(blocked)

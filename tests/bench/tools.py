@@ -93,7 +93,7 @@ TOOLS = (
     Tool("costmon", ("openai",), _costmon, "instrument(), two budgets", "yes", "yes"),
     Tool("agentops", ("openai", "agentops"), _agentops, "init(), exporter to a closed port"),
     Tool("langfuse", ("openai", "langfuse"), _langfuse, "langfuse.openai, host a closed port"),
-    Tool("openlit", ("openai", "openlit"), _openlit, "init(), OTLP to a closed port, no content"),
+    Tool("openlit", ("openai<3", "openlit"), _openlit, "init(), OTLP to a closed port, no content"),
     Tool(
         "OpenLLMetry",
         ("openai", "opentelemetry-instrumentation-openai", "opentelemetry-sdk"),

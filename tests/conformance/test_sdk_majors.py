@@ -35,6 +35,7 @@ OLD_TRANSPORTS = [
     "urllib3<2", "requests<2.30", "aiohttp<3.9", "httpx<0.28", "httpx2", "pytest>=8.3", "pytest-asyncio>=0.24",
     "pytest-timeout", "click", "tomlkit", "sqlite-utils",
 ]  # fmt: skip
+TRANSPORT_TESTS = ["tests/hooks/test_transports.py", "tests/hooks/test_transport_calls.py"]
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -7,6 +7,7 @@ import pickle
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -248,7 +249,8 @@ def test_a_refusal_says_what_a_person_needs(server: MockServer, home: Path) -> N
 def test_reservations_alone_ask_for_a_retry(home: Path) -> None:
     """While calls in flight hold the budget, the refusal says so apart from what is spent, and to try again soon."""
     costmon(home, "budget", "set", "tiny", "0.01USD", "--period", "day", "--mode", "strict")
-    with mock_server(cent) as server, ThreadPoolExecutor(1) as pool:
+    slow = mock_server(lambda received: replace(cent(received), delay_s=1.5))
+    with slow as server, ThreadPoolExecutor(1) as pool:
         first = pool.submit(plain(httpx), server.base)
         wait_until(lambda: len(server.received) == 1)
         with pytest.raises(SpendBlocked) as caught:

@@ -225,7 +225,7 @@ import {library} as http
 URL = sys.argv[1] + "/v1/chat/completions"
 BODY = {{"model": "gpt-4o", "messages": [{{"role": "user", "content": "hi"}}], "max_tokens": 500, "stream": True,
          "stream_options": {{"include_usage": True}}}}
-kept = []
+kept, reading = [], []
 def begin(read=0):
     client = http.Client(trust_env=False)
     response = client.send(client.build_request("POST", URL, json=BODY), stream=True)
@@ -239,6 +239,7 @@ async def begin_async(read=0):
     chunks = response.aiter_raw()
     for _ in range(read):
         await anext(chunks)
+        reading.append(1)
     kept.append((client, response, chunks))
 {body}
 """
@@ -255,7 +256,7 @@ LEAVINGS = {
     "async-unread": "asyncio.run(begin_async())",
     "async-cancelled": (
         "async def main():\n    task = asyncio.create_task(begin_async(9))\n"
-        "    await asyncio.sleep(0.5)\nasyncio.run(main())"
+        "    while not reading:\n        await asyncio.sleep(0.01)\nasyncio.run(main())"
     ),
     "many": "[begin(n % 3) for n in range(5)]",
 }

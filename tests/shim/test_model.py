@@ -143,7 +143,7 @@ class Account:
                 continue
             month, amount = month_of(now), purse.convert(estimate)
             before = self.used(purse, month) + self.held(purse, month)
-            refused = self._refuses(purse, before, amount, essential)
+            refused = self._refuses(purse, before, amount, essential, self._remainder_is_out(purse))
             remainder = min(amount, purse.limit - before) if purse.stops_100 and not refused else amount
             reasons += (
                 [(f"budget95 {purse.name}" if refused == 95 else f"budget {purse.name}")] if refused else []
@@ -167,8 +167,17 @@ class Account:
         start = now - now % MINUTE
         return start <= self.window.start <= start + MINUTE and self.window.calls >= self.rate_limit
 
+    def _remainder_is_out(self, purse: Purse) -> bool:
+        """Whether a call that got only what was left is still in flight."""
+        return any(
+            share.purse is purse and share.held < purse.convert(paid.estimate)
+            for paid in self.calls.values()
+            if paid.state == "open"
+            for share in paid.shares
+        )
+
     @staticmethod
-    def _refuses(purse: Purse, before: int, amount: int, essential: bool) -> int:
+    def _refuses(purse: Purse, before: int, amount: int, essential: bool, remainder_is_out: bool) -> int:
         if purse.stops_95 and not essential and Fraction(before, purse.limit) >= Fraction(95, 100):
             return 95
         if not purse.stops_100:
@@ -176,7 +185,7 @@ class Account:
         left = purse.limit - before
         if amount <= left and (amount or left > 0):
             return 0
-        return 0 if left > 0 and not purse.strict else 100
+        return 0 if left > 0 and not purse.strict and not remainder_is_out else 100
 
 
 def month_of(at: int) -> int:
@@ -228,7 +237,8 @@ class LedgerModel(RuleBasedStateMachine):
         self.db = kit.connect(self.home)
         self.generation = 10
         self.processes = [self._process() for _ in range(2)]
-        self.prices = [self.account.price] * 2  # as each process last read it
+        self.read = [-1, -1]  # the generation of the config each process knows
+        self.prices: list[int | None] = [None, None]  # as each has read it since, None until it needs one
 
     def teardown(self) -> None:
         for process in self.processes:
@@ -340,11 +350,23 @@ class LedgerModel(RuleBasedStateMachine):
         assert [entry[2] for entry in held.charges] == [share.held for share in shares]
 
     def _call(self, process: int, size: int, tokens: bool) -> tuple[Call, int]:
-        self.prices[process] = self.account.price  # every admission reads the newest config
+        self._reads_config(process)
         if not tokens:
             return kit.priced(size), size
         call = kit.llm("m", size, None, provider="px", has_output=False, api="embeddings")
-        return call, size * self.account.price
+        return call, size * self._price(process)
+
+    def _reads_config(self, process: int) -> None:
+        """Every admission does, and what follows an outage."""
+        if self.read[process] != self.generation:
+            self.read[process], self.prices[process] = self.generation, None
+
+    def _price(self, process: int) -> int:
+        """A call in flight when prices change costs what its process had read before; what it had not, it reads then."""
+        price = self.prices[process]
+        if price is None:
+            price = self.prices[process] = self.account.price
+        return price
 
     def _opened(self, held: Open, process: int, app: str, estimate: int, shares: list[Share]) -> None:
         created = held.attempt.created_at
@@ -357,6 +379,7 @@ class LedgerModel(RuleBasedStateMachine):
     def outage(self, process: int, app: str, size: int) -> None:
         """The ledger does not answer a call that is let through from memory, and takes its settlement later."""
         recorder = self.processes[process]
+        self._reads_config(process)
         try:
             held = recorder._without_ledger(LedgerBusy("test"), kit.priced(size), (app, "", "", True))
         except SpendBlocked:
@@ -388,14 +411,13 @@ class LedgerModel(RuleBasedStateMachine):
         recorder, held = self.held[paid.id]
         if held.call.source == "shim":
             tokens = held.call.input_tokens * percent // 100
-            # A process prices by the config it read at its last admission.
-            paid.cost = tokens * self.prices[paid.process]
+            paid.cost = tokens * self._price(paid.process)
             outcome = Outcome("ok", usage={"input_tokens": tokens}, model="m")
         else:
             paid.cost = paid.estimate * percent // 100
             outcome = Outcome("ok", cost=paid.cost)
         if paid.state == "outside":
-            self.prices[paid.process] = self.account.price
+            self._reads_config(paid.process)
         recorder.settle(held, outcome)
         self._closed(paid, "settled")
 
@@ -421,7 +443,13 @@ class LedgerModel(RuleBasedStateMachine):
         paid = self._pick(choice, "settled")
         if paid is not None:
             recorder, held = self.held[paid.id]
-            recorder.settle(held, Outcome("ok", cost=999_999, usage={"input_tokens": 999_999}))
+            if not held.written:
+                self._reads_config(paid.process)
+            if held.call.source == "shim":
+                self._price(paid.process)
+                recorder.settle(held, Outcome("ok", usage={"input_tokens": 999_999}))
+            else:
+                recorder.settle(held, Outcome("ok", cost=999_999))
 
     @rule(choice=st.integers(0, 30))
     def renew(self, choice: int) -> None:
@@ -450,7 +478,7 @@ class LedgerModel(RuleBasedStateMachine):
                 del self.account.calls[paid.id]  # nobody knows of it
         self.db.execute("commit")
         self.processes[process] = self._process()
-        self.prices[process] = self.account.price
+        self.read[process] = -1
 
     @rule(process=st.integers(0, 1))
     def sweep(self, process: int) -> None:

@@ -255,6 +255,7 @@ def test_without_the_ledger_a_process_counts_by_itself(costmon_home: Path, recor
     assert (caught.value.rule, caught.value.until) == ("rate", to_datetime(NOON + MINUTE))
     blind(NOON + MINUTE)
     assert recorder._memory._calls[2] == (NOON - NOON % DAY, 4)
+    assert refused_rows(costmon_home) == [("rate", "all", 1, 0)]
 
 
 # --- the breaker ------------------------------------------------------------------------------------------------

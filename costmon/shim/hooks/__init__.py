@@ -23,7 +23,7 @@ def install() -> None:
     if any(isinstance(finder, Finder) for finder in sys.meta_path):
         return
     sys.meta_path.insert(0, Finder())
-    for name in [name for name in sys.modules if name in _NAMES or name.endswith(sdk.BASE_CLIENT)]:
+    for name in [name for name in list(sys.modules) if name in _NAMES or name.endswith(sdk.BASE_CLIENT)]:
         patch, module = patch_for(name), sys.modules.get(name)
         if patch is not None and module is not None:
             guarded(f"hook {name}", patch, module)
@@ -53,7 +53,7 @@ class Finder:
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        patch = patch_for(fullname)
+        patch = guarded("look for a hook", patch_for, fullname)
         if patch is None:
             return None
         for finder in sys.meta_path:

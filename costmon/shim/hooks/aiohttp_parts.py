@@ -34,7 +34,7 @@ def follow(response: Any, exchange: Exchange) -> None:
 
     aiohttp has decoded the body unless the session was told not to.
     """
-    headers = facts(response.headers)
+    headers = facts(response.headers, exchange)
     session = response._session
     if getattr(session, "_auto_decompress", True):
         headers.pop("content-encoding", None)

@@ -32,7 +32,7 @@ def begin(request: Any) -> Exchange | None:
 
 def follow(module: ModuleType, response: Any, exchange: Exchange) -> None:
     """Tell `exchange` of the answer: whole when the client has read it already, else as the app reads it."""
-    status, headers = response.status_code, facts(response.headers)
+    status, headers = response.status_code, facts(response.headers, exchange)
     if hasattr(response, "_content"):  # a transport that answers from memory
         exchange.whole(status, headers, response.content)
         return

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from costmon.shim.hooks.exchange import Exchange
 
+in_flight: set[int] = set()
+"""Ids of the exchanges between admission and answer, in every thread. While there is none, no stack need be searched;
+one that an interrupt left behind costs time, never truth."""
 MARK = "__costmon__"
 # Wrappers around one attempt of a client; each keeps what it sends in a local named `exchange`.
 _sends: set[CodeType] = set()
@@ -44,6 +47,8 @@ def carried() -> bool:
 
     An attempt that has its answer, or failed, carries nothing: what follows it on the stack is its retry.
     """
+    if not in_flight:
+        return False
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         if frame.f_code in _sends:

@@ -28,6 +28,9 @@ _METHODS = {
         ("CustomStreamWrapper", "__next__"),
         ("CustomStreamWrapper", "__anext__"),
     ),
+    "litellm.router": tuple(
+        ("Router", name) for name in ("completion", "acompletion", "embedding", "aembedding")
+    ),
 }
 # litellm's package copies these functions from `litellm.main` and `litellm.responses.main`.
 _LITELLM = {
@@ -41,8 +44,6 @@ _LITELLM = {
     "litellm.llms.anthropic.experimental_pass_through.messages.handler": ("anthropic_messages",),
 }  # fmt: skip
 _CO_COROUTINE = 0x80  # inspect.CO_COROUTINE, without the import
-
-
 BASE_CLIENT = "._base_client"
 """How the names of such modules end: openai, anthropic, groq and others built with the same generator."""
 MODULES = frozenset({*_METHODS, *_LITELLM})

@@ -36,7 +36,7 @@ def follow(response: Any, exchange: Exchange) -> None:
 
     `response` is urllib3's own in version 2 and http.client's in version 1.
     """
-    status, headers = response.status, facts(response.headers)
+    status, headers = response.status, facts(response.headers, exchange)
     plain = getattr(response, "_original_response", response)
     if getattr(plain, "fp", None) is None:
         _read_already(response, status, headers, exchange)

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from costmon.shim import booking
-from costmon.shim.schema import VERSION
 from costmon.shim.recorder import Outcome, Recorder
+from costmon.shim.schema import VERSION
 from costmon.store import open_ledger as open_store
 from tests.shim.battery import kit
 

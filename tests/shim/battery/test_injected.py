@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -117,8 +116,9 @@ def of_the_first_schema(home: Path) -> None:
             charges = json.dumps([[1, 0, 1000, cost or 0, 1, 1]])
             db.execute(
                 """insert into event (id, created_at, local_day_at, machine, source, app, api, provider, model, state,
-                   outcome, reserved, charge, cost, currency, cost_status, owner, lease_until, charges)
-                   values (?, 1, 0, 'm', 'track', 'a', 'call', 'p', 'm', ?, ?, 1000, ?, ?, 'USD', 'priced', 'x:1:1', 1, ?)""",
+                   outcome, reserved, charge, cost, currency, cost_status, owner, lease_until,
+                   charges) values
+                   (?, 1, 0, 'm', 'track', 'a', 'call', 'p', 'm', ?, ?, 1000, ?, ?, 'USD', 'priced', 'x:1:1', 1, ?)""",
                 (f"old{number}", state, "ok" if cost else None, cost, cost, charges),
             )
         db.execute("insert into refusal values (60000000, 'a', 'p', 'm', 'budget', 'all', 'why', 1, 2, 3)")

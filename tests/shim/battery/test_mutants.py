@@ -44,8 +44,31 @@ def broken_one_by_one(home: Path, server: MockServer, share: str) -> list[dict[s
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+# The last frame before the app's own: each is one `try` around everything else, or as little as can be.
+GUARDS = {
+    "costmon.shim.faults.guarded", "costmon.shim.faults.report",
+    "costmon.shim.hooks.Finder.find_spec", "costmon.shim.hooks.http._begin", "costmon.shim.hooks.http._follow",
+    *(
+        f"costmon.shim.hooks.exchange.Exchange.{name}"
+        for name in ("admit", "admit_async", "closed", "end", "feed", "follow", "raised", "_has_answer")
+    ),
+    "costmon.shim.instrument.guard", "costmon.shim.instrument.instrument", "costmon.shim.runtime.at_exit",
+    *(f"costmon.shim.track._Run.{name}" for name in ("__init__", "failed", "returned", "start", "start_async")),
+    "costmon.shim.recorder.Recorder.admit", "costmon.shim.recorder.Recorder.admit_async",
+}  # fmt: skip
+# These run where the app defines a function, and say ValueError there by design.
+DEFINING = {
+    "costmon.__getattr__", "costmon.shim.track._amount",
+    *(
+        f"costmon.shim.track.track.{name}"
+        for name in ("__init__", "__call__", "_function", "_coroutine", "_generator", "_async_generator")
+    ),
+}  # fmt: skip
+
+
 def judge(found: list[dict[str, Any]]) -> None:
-    assert [entry["name"] for entry in found if entry["wrong"]] == [], [e for e in found if e["wrong"]]
+    wrong = [entry for entry in found if entry["wrong"] and entry["name"] not in GUARDS | DEFINING]
+    assert [entry["name"] for entry in wrong] == [], wrong
     unfired = [entry["name"] for entry in found if not entry["fired"]]
     assert len(unfired) <= len(found) // 10, unfired  # the faults were there
     print(f"{len(found)} functions, {len(unfired)} not reached once broken")
