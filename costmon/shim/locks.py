@@ -72,3 +72,18 @@ def held(path: str) -> bool:
 def jitter_s() -> float:
     """1 to 20 ms, at random: SQLite's own back-off lets one writer starve the others."""
     return (1 + os.urandom(1)[0] % 20) / 1000
+
+
+class Naps:
+    """How long to sleep between looks at something that others must change first: 1 to 20 ms, later up to 0.3 s.
+
+    A hundred callers that wait for money must not keep the ledger from those who settle it.
+    """
+
+    def __init__(self) -> None:
+        self._factor = 1.0
+
+    def next_s(self) -> float:
+        """The next nap in seconds."""
+        self._factor = min(15.0, self._factor * 1.3)
+        return jitter_s() * self._factor

@@ -18,7 +18,7 @@ from costmon.shim.calls import Call, Open, Outcome
 from costmon.shim.events import Attempt, clean, new_id
 from costmon.shim.faults import guarded, report
 from costmon.shim.ledger import ADMIT_WAIT_S, SETTLE_WAIT_S, Ledger, async_sleep
-from costmon.shim.locks import jitter_s
+from costmon.shim.locks import Naps
 from costmon.shim.memory import Memory
 from costmon.shim.policy import Budget, Period, Policy
 from costmon.shim.refusals import Refusals
@@ -86,6 +86,7 @@ class Recorder:
         call = self._cleaned(call)
         labels = self._enter(call)
         deadline = time.monotonic() + self._patience()
+        naps = Naps()
         self._read_policy()
         while True:
             try:
@@ -96,7 +97,7 @@ class Recorder:
             except SpendBlocked as blocked:
                 if not self._may_wait(blocked, deadline):
                     raise self._refused(blocked, call, labels) from None
-                time.sleep(jitter_s())
+                time.sleep(naps.next_s())
             except Exception as error:
                 return self._without_ledger(error, call, labels)
 
@@ -104,6 +105,7 @@ class Recorder:
         call = self._cleaned(call)
         labels = self._enter(call)
         deadline = time.monotonic() + self._patience()
+        naps = Naps()
         self._read_policy()
         while True:
             try:
@@ -112,7 +114,7 @@ class Recorder:
                 )
                 return self._admitted(await work, call)
             except SpendBlocked as blocked:
-                if not self._may_wait(blocked, deadline) or not await async_sleep(jitter_s()):
+                if not self._may_wait(blocked, deadline) or not await async_sleep(naps.next_s()):
                     raise self._refused(blocked, call, labels) from None
             except Exception as error:
                 return self._without_ledger(error, call, labels)

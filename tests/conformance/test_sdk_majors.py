@@ -1,6 +1,6 @@
 """Other majors of every client, each set in an environment of its own: one table for each, every cell right.
 
-pytest -m conformance -s
+pytest -m conformance -s -n 0
 """
 
 from __future__ import annotations

@@ -71,16 +71,16 @@ def test_k_stops_both_apps_and_frees_them(terminal: Terminal, folder: Path) -> N
     """k refuses both apps at their next call, k again lets them go on, and q leaves nothing behind."""
     wait_for(lambda: "SIMULATION" in terminal.screen(), 15, "the badge")
     wait_for(lambda: re.search(r"daily.*/ \$1\.00", terminal.screen()), 15, "the gauge")
-    wait_for(lambda: set(_newest(terminal.screen())) == {"trader", "chatbot"}, 15, "calls of both apps")
+    wait_for(lambda: set(_newest(terminal.screen())) == {"trader", "chatbot"}, 40, "calls of both apps")
     terminal.press("k")
     wait_for(lambda: "BLOCKED" in terminal.screen(), 5, "the block on the screen")
     both_refused = {"trader": "REFUSED", "chatbot": "REFUSED"}
-    wait_for(lambda: _newest(terminal.screen()) == both_refused, 8, "both apps refused")
+    wait_for(lambda: _newest(terminal.screen()) == both_refused, 20, "both apps refused")
     states = [state for _, state in _feed(terminal.screen())]
     passed = next(number for number, state in enumerate(states) if state != "REFUSED")
     assert "REFUSED" not in states[passed:], "a call came through after the first refusal"
     terminal.press("k")
-    wait_for(lambda: "REFUSED" not in _newest(terminal.screen()).values(), 8, "both apps going on")
+    wait_for(lambda: "REFUSED" not in _newest(terminal.screen()).values(), 20, "both apps going on")
     terminal.press("q")
     wait_for(lambda: "LEFT=0" in terminal.screen(), 10, "the end")
     assert "Traceback" not in terminal.screen()

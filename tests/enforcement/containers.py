@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.harness.venvs import ROOT
 from tests.shim.battery.kit import PACKAGE
 
 GROUP = 2000
@@ -60,7 +61,7 @@ def start(
         text=True,
         env={
             **kept,
-            "PYTHONPATH": str(PACKAGE),
+            "PYTHONPATH": f"{PACKAGE}{os.pathsep}{ROOT}",
             "PYTHONDONTWRITEBYTECODE": "1",
             "HOME": "/mnt/home",
             "XDG_STATE_HOME": "/mnt/state",
@@ -75,7 +76,7 @@ def _mounts(home: Path) -> list[str]:
     lines = ["mount -t tmpfs -o mode=755 tmpfs /mnt", "mkdir -p /mnt/state/costmon /mnt/home /mnt/kept"]
     lines += [f"mount --bind {shlex.quote(str(_config(home)))} /mnt/home"]
     lines += [f"mount --bind {shlex.quote(str(home))} {INSIDE}"]
-    needed = {os.path.realpath(path) for path in (sys.prefix, sys.base_prefix, PACKAGE)}
+    needed = {os.path.realpath(path) for path in (sys.prefix, sys.base_prefix, PACKAGE, ROOT)}
     closed = sorted({folder for folder in map(_closed_above, needed) if folder})
     inside = [path for path in sorted(needed) if _closed_above(path)]
     for number, path in enumerate(inside):

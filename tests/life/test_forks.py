@@ -214,8 +214,8 @@ def forks_under_pressure(home: Path, count: int) -> None:
 
 @pytest.mark.timeout(100)
 def test_forks_while_locks_are_held(costmon_home: Path) -> None:
-    """40 forks while other threads log, spend and query a database of their own: no child hangs, no call is lost."""
-    forks_under_pressure(costmon_home, 40)
+    """15 forks while other threads log, spend and query a database of their own: no child hangs, no call is lost."""
+    forks_under_pressure(costmon_home, 15)
 
 
 @pytest.mark.slow

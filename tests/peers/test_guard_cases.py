@@ -134,7 +134,13 @@ def another_process(base: str, home: Path) -> int:
     """How many of 25 calls another process of the same user gets answered."""
     command = [sys.executable, "-m", "tests.peers.callers", base, "25"]
     done = subprocess.run(
-        command, env=environ(home), cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        command,
+        env=environ(home, PYTHONPATH=str(ROOT)),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return int(done.stdout)

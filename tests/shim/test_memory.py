@@ -277,10 +277,11 @@ def test_a_settlement_waits_two_seconds_at_most(costmon_home: Path, recorder: Re
 @pytest.mark.parametrize(
     "name",
     [
-        "ledger.write_once", "ledger._connect", "_reserve", "_transactions.refresh", "_transactions.reserve", "_transactions._hold",
-        "_transactions._counted", "_transactions.settle", "_transactions._settlement", "_transactions._crossed", "_admitted",
-        "_memory.saw", "_memory.used", "check_switch", "drain", "_transactions.costing.estimate", "_transactions.costing.cost", "_transactions.costing.learned",
-        "_transactions.costing.committed",
+        "ledger.write_once", "ledger._connect", "_reserve", "_transactions.refresh",
+        "_transactions.reserve", "_transactions._hold", "_transactions._counted", "_transactions.settle",
+        "_transactions._settlement", "_transactions._crossed", "_admitted", "_memory.saw", "_memory.used",
+        "check_switch", "drain", "_transactions.costing.estimate", "_transactions.costing.cost",
+        "_transactions.costing.learned", "_transactions.costing.committed",
     ],
 )  # fmt: skip
 def test_a_fault_of_ours_is_not_the_apps(

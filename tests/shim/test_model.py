@@ -2,7 +2,7 @@
 
 Hypothesis drives two processes through calls, crashes, limits, months, prices and clocks. The account below knows
 nothing of SQL: lists of calls, each with what it holds and what it cost. The default run is short; the full one is
-`pytest -m slow tests/shim/test_model.py` (10,000 examples of up to 50 steps, in ten parts with seeds of their own).
+`pytest -m slow -n 0 tests/shim/test_model.py` (10,000 examples of up to 50 steps, in ten parts with seeds of their own).
 """
 
 from __future__ import annotations

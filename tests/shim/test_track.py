@@ -157,9 +157,14 @@ def test_a_block_that_says_nothing_is_unknown(costmon_home: Path) -> None:
 
 def test_a_block_that_fails_keeps_its_error_and_what_it_said(costmon_home: Path) -> None:
     """The app's own exception comes out; what was used by then is charged."""
-    with pytest.raises(KeyError, match=CANARY), costmon.track("maps", cost_per_token="0.01") as call:
-        call.tokens(3)
-        raise KeyError(CANARY)
+
+    def drive() -> None:
+        with costmon.track("maps", cost_per_token="0.01") as call:
+            call.tokens(3)
+            raise KeyError(CANARY)
+
+    with pytest.raises(KeyError, match=CANARY):
+        drive()
     assert event(costmon_home, "outcome", "error", "cost") == {
         "outcome": "error", "error": "KeyError", "cost": 3 * CENT
     }  # fmt: skip
