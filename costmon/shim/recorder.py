@@ -97,9 +97,10 @@ class Recorder:
             except SpendBlocked as blocked:
                 if not self._may_wait(blocked, deadline):
                     raise self._refused(blocked, call, labels) from None
-                time.sleep(naps.next_s())
             except Exception as error:
-                return self._without_ledger(error, call, labels)
+                if not isinstance(error, LedgerBusy) or time.monotonic() >= deadline:
+                    return self._without_ledger(error, call, labels)
+            time.sleep(naps.next_s())
 
     async def _admit_async(self, call: Call) -> Open | None:
         call = self._cleaned(call)
@@ -117,7 +118,9 @@ class Recorder:
                 if not self._may_wait(blocked, deadline) or not await async_sleep(naps.next_s()):
                     raise self._refused(blocked, call, labels) from None
             except Exception as error:
-                return self._without_ledger(error, call, labels)
+                waits = isinstance(error, LedgerBusy) and time.monotonic() < deadline
+                if not waits or not await async_sleep(naps.next_s()):
+                    return self._without_ledger(error, call, labels)
 
     def check_switch(self, provider: str, model: str, labels: Labels) -> SpendBlocked | None:
         """Raises SpendBlocked when the switch blocks such a call.

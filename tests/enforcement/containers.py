@@ -12,10 +12,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.harness.venvs import ROOT
 from tests.shim.battery.kit import PACKAGE
 
 GROUP = 2000
+ROOT = Path(__file__).resolve().parents[2]  # where the tests are; the package may be installed elsewhere
 INSIDE = "/mnt/state/costmon"
 
 
