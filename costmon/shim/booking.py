@@ -70,11 +70,12 @@ def settle(
     return _book_all(db, settled, settlement)
 
 
-def remainder_is_out(db: Connection, budget_id: int) -> bool:
-    """Whether a call in flight holds less of a budget than it is estimated to cost."""
+def remainder_is_out(db: Connection, budget_id: int, period_start: int) -> bool:
+    """Whether a call in flight holds less of a budget's period than it is estimated to cost."""
     for estimate, charges in db.execute("select reserved, charges from reservation"):
-        for charged_to, _, held, _, numerator, denominator in json.loads(charges):
-            if charged_to == budget_id and held < convert(estimate, Rate(numerator, denominator)):
+        for charged_to, start, held, _, numerator, denominator in json.loads(charges):
+            ours = (charged_to, start) == (budget_id, period_start)
+            if ours and held < convert(estimate, Rate(numerator, denominator)):
                 return True
     return False
 

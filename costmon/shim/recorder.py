@@ -85,8 +85,7 @@ class Recorder:
     def _admit(self, call: Call) -> Open | None:
         call = self._cleaned(call)
         labels = self._enter(call)
-        deadline = time.monotonic() + self._patience()
-        naps = Naps()
+        began, naps = time.monotonic(), Naps()
         self._read_policy()
         while True:
             try:
@@ -95,18 +94,17 @@ class Recorder:
                     call,
                 )
             except SpendBlocked as blocked:
-                if not self._may_wait(blocked, deadline):
+                if not self._may_wait(blocked, began):
                     raise self._refused(blocked, call, labels) from None
             except Exception as error:
-                if not isinstance(error, LedgerBusy) or time.monotonic() >= deadline:
+                if not isinstance(error, LedgerBusy) or not self._has_patience(began):
                     return self._without_ledger(error, call, labels)
             time.sleep(naps.next_s())
 
     async def _admit_async(self, call: Call) -> Open | None:
         call = self._cleaned(call)
         labels = self._enter(call)
-        deadline = time.monotonic() + self._patience()
-        naps = Naps()
+        began, naps = time.monotonic(), Naps()
         self._read_policy()
         while True:
             try:
@@ -115,10 +113,10 @@ class Recorder:
                 )
                 return self._admitted(await work, call)
             except SpendBlocked as blocked:
-                if not self._may_wait(blocked, deadline) or not await async_sleep(naps.next_s()):
+                if not self._may_wait(blocked, began) or not await async_sleep(naps.next_s()):
                     raise self._refused(blocked, call, labels) from None
             except Exception as error:
-                waits = isinstance(error, LedgerBusy) and time.monotonic() < deadline
+                waits = isinstance(error, LedgerBusy) and self._has_patience(began)
                 if not waits or not await async_sleep(naps.next_s()):
                     return self._without_ledger(error, call, labels)
 
@@ -261,15 +259,16 @@ class Recorder:
         current = self._transactions.policy
         return current is not None and current.rules.dry_run
 
-    def _patience(self) -> float:
-        current = self._transactions.policy
-        return current.admit_wait if current is not None else 0.0
+    def _has_patience(self, began: float) -> bool:
+        """Whether the operator lets a call that was asked for at `began` (monotonic s) wait still."""
+        current = self._transactions.policy  # the first calls of a process learn it while they wait
+        return current is not None and time.monotonic() < began + current.admit_wait
 
-    def _may_wait(self, blocked: SpendBlocked, deadline: float) -> bool:
+    def _may_wait(self, blocked: SpendBlocked, began: float) -> bool:
         """Whether trying again can help: orphans were just released, or the operator lets calls wait for settlements."""
         if not blocked.reserved or blocked.until is not None:
             return False
-        return self._sweep() or time.monotonic() < deadline
+        return self._sweep() or self._has_patience(began)
 
     def _sweep(self) -> bool:
         if time.monotonic() - self._swept < _SWEEP_EVERY_S:

@@ -131,7 +131,9 @@ class Transactions:
                     amount,
                     essential=attempt.essential,
                     now=attempt.created_at,
-                    remainder_is_out=lambda budget=budget: booking.remainder_is_out(db, budget.id),  # type: ignore[misc]
+                    remainder_is_out=lambda budget=budget, period=period: booking.remainder_is_out(
+                        db, budget.id, period.start
+                    ),  # type: ignore[misc]
                 )
             except SpendBlocked as blocked:
                 refusals.refuse(blocked)

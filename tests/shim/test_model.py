@@ -143,7 +143,7 @@ class Account:
                 continue
             month, amount = month_of(now), purse.convert(estimate)
             before = self.used(purse, month) + self.held(purse, month)
-            refused = self._refuses(purse, before, amount, essential, self._remainder_is_out(purse))
+            refused = self._refuses(purse, before, amount, essential, self._remainder_is_out(purse, month))
             remainder = min(amount, purse.limit - before) if purse.stops_100 and not refused else amount
             reasons += (
                 [(f"budget95 {purse.name}" if refused == 95 else f"budget {purse.name}")] if refused else []
@@ -167,10 +167,10 @@ class Account:
         start = now - now % MINUTE
         return start <= self.window.start <= start + MINUTE and self.window.calls >= self.rate_limit
 
-    def _remainder_is_out(self, purse: Purse) -> bool:
+    def _remainder_is_out(self, purse: Purse, month: int) -> bool:
         """Whether a call that got only what was left is still in flight."""
         return any(
-            share.purse is purse and share.held < purse.convert(paid.estimate)
+            share.purse is purse and share.month == month and share.held < purse.convert(paid.estimate)
             for paid in self.calls.values()
             if paid.state == "open"
             for share in paid.shares
