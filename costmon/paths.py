@@ -82,7 +82,11 @@ def is_shared(folder: str) -> bool:
 
 
 def open_private(path: str, flags: int) -> int:
-    """`os.open`, where a new file is for its owner alone (0600), or for the group as well (0660) in a shared folder."""
+    """`os.open`, where a new file is for its owner alone (0600), or for the group as well (0660) in a shared folder.
+
+    A symbolic link is never followed (OSError): in a shared folder anyone of the group can plant one to anywhere.
+    """
+    flags |= getattr(os, "O_NOFOLLOW", 0)
     folder = os.path.dirname(path)
     if os.path.lexists(path) or not is_shared(folder):
         return os.open(path, flags, 0o600)

@@ -40,16 +40,18 @@ def reservation(
     remainder = budget.amount - before
     if remainder > 0 and not budget.strict and not remainder_is_out():
         return remainder
-    raise refusal(budget, period, now, nonessential=False)
+    raise refusal(budget, period, now, nonessential=False, estimate=estimate)
 
 
-def refusal(budget: Budget, period: Period, now: int, *, nonessential: bool) -> SpendBlocked:
+def refusal(
+    budget: Budget, period: Period, now: int, *, nonessential: bool, estimate: int = 0
+) -> SpendBlocked:
     """The refusal with its figures. When reservations alone are in the way, a retry soon makes sense."""
     threshold = 95 if nonessential else 100
     by_reserved = period.reserved > 0 and not percent_reached(period.used, budget.amount, threshold)
     until = to_datetime(period.end)
     return SpendBlocked(
-        _sentence(budget, period, nonessential=nonessential, by_reserved=by_reserved),
+        _sentence(budget, period, estimate, nonessential=nonessential, by_reserved=by_reserved),
         scope=_scope(budget, nonessential=nonessential),
         rule="budget95" if nonessential else "budget",
         since=to_datetime(now),
@@ -69,7 +71,7 @@ def _scope(budget: Budget, *, nonessential: bool) -> str:
     return budget.scope
 
 
-def _sentence(budget: Budget, period: Period, *, nonessential: bool, by_reserved: bool) -> str:
+def _sentence(budget: Budget, period: Period, estimate: int, *, nonessential: bool, by_reserved: bool) -> str:
     spent = format_money(period.used, budget.currency)
     limit = format_money(budget.amount, budget.currency)
     held = (
@@ -77,7 +79,13 @@ def _sentence(budget: Budget, period: Period, *, nonessential: bool, by_reserved
         if period.reserved
         else ""
     )
+    left = budget.amount - period.used - period.reserved
     who = "apps not declared essential are refused from 95 %" if nonessential else "no further call fits"
+    if not nonessential and 0 < left < estimate:
+        who = (
+            f"this call may cost {format_money(estimate, budget.currency)} and "
+            f"{format_money(left, budget.currency)} is left: a smaller one may fit; it is refused"
+        )
     when = "until calls in flight settle" if by_reserved else f"until {until_text(period.end)}"
     share = percent(period.used, budget.amount)
     return f'budget "{budget.name}": {spent} of {limit} spent ({share} %){held}; {who}, {when}'

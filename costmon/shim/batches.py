@@ -47,9 +47,9 @@ def fetched(wire: Wire, hosts: Mapping[str, Mapping[str, object]]) -> tuple[Api,
 
 
 def seen(db: Connection, provider: str, response_id: str) -> bool:
-    """Whether the ledger already has this answer."""
+    """Whether the ledger already has this answer, whose id it keeps as one bounded line."""
     found = db.execute(
-        "select 1 from event where provider = ? and response_id = ?", (provider, response_id)
+        "select 1 from event where provider = ? and response_id = ?", (provider, clean(response_id))
     ).fetchone()
     return found is not None
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from costmon.shim import schema
 from costmon.shim.events import TOKEN_COLUMNS, Attempt, Settlement, clean
 from costmon.shim.money import Rate, convert
 from costmon.shim.owner import is_gone, owner
@@ -87,6 +88,8 @@ def renew(db: Connection, event_id: str, now: int) -> None:
 
 def settle_orphans(db: Connection, now: int) -> int:
     """Settle, at their estimate and flagged, the reservations whose owner died or whose lease ran out. Returns how many."""
+    db.execute(_MOVE_OLD, (now,))  # an older shim that is still running reserves in the table of events
+    db.execute(_FORGET_OLD, (now,))
     found = orphans(db, now)
     if found:
         machine = str(db.execute("select value from setting where key = 'machine'").fetchone()[0])
@@ -102,6 +105,11 @@ def orphans(db: Connection, now: int) -> list[str]:
 
 
 def _settle_orphan(db: Connection, event_id: str, machine: str, now: int) -> None:
+    if db.execute(_SETTLED, (event_id,)).fetchone() is not None:
+        # An older shim settled it where it had reserved it; what is left is the money held here.
+        for charges in db.execute(_RELEASE, (event_id,)).fetchall():
+            hold(db, [[c[0], c[1], -c[2], *c[3:]] for c in json.loads(charges[0])])
+        return
     row = db.execute(_TAKE, (event_id,)).fetchall()[0]
     (
         created_at,
@@ -224,6 +232,8 @@ def _text(charges: list[Charge]) -> str:
 
 
 ORPHAN = "orphan"
+_MOVE_OLD = schema.MOVE_RESERVED + " and lease_until < ?"
+_FORGET_OLD = "delete from event where state = 'reserved' and lease_until < ?"
 _RESERVATION = """created_at, reserved, charges, source, app, route, job, essential, api, provider, model, endpoint,
                   currency, assumed, fingerprint"""
 _RESERVE = """insert into reservation (id, created_at, lease_until, owner, reserved, charges, source, app, route, job,

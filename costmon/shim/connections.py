@@ -1,9 +1,9 @@
 """Connections to known providers that no hook saw: calls by such a path are neither counted nor stopped.
 
 A name looked up (`socket.getaddrinfo`) and then connected to (`socket.connect`) is judged half a minute later, at the
-next such event, the next metered call or at exit: if no hooked client and no tracked call was at work around the lookup,
-the operator is told, at most once an hour and host. Never by a thread, never by an exception, which would abort the
-host's own call.
+next such event, the next metered call or at exit: if no hooked client asked for that host around the lookup and no
+tracked call was running at that moment, the operator is told, at most once an hour and host. Never by a thread, never by
+an exception, which would abort the host's own call.
 
 What it cannot see: resolvers and sockets that are not Python's (uvloop, c-ares, gRPC, libcurl, Rust clients), a provider
 behind a proxy, and hosts of the config before this process's first metered call has read it.
@@ -105,7 +105,7 @@ def _asked(asked: object, port: object, *, connected: bool) -> None:
         known.connected |= connected
         return
     number = _port(port)
-    if len(runtime.unexplained) >= MAX_WAITING or not _is_metered(host, number) or _inside_ours():
+    if len(runtime.unexplained) >= MAX_WAITING or not _is_metered(host, number) or _accounted_for():
         return
     now = time.monotonic()
     if now - _told.get(host, -AGAIN_S) < AGAIN_S:
@@ -135,9 +135,15 @@ def _is_metered(host: str, port: int | None) -> bool:
     return found.known and not found.free
 
 
+def _accounted_for() -> bool:
+    """Whether a tracked call of this process is running on any thread, or our code on this one."""
+    pid = os.getpid()
+    return any(owner == pid for owner, _ in tuple(runtime.tracking)) or _inside_ours()
+
+
 def _inside_ours() -> bool:
     """Whether a hooked client or a tracked function is running on this thread: then the connection is accounted for."""
-    frame: FrameType | None = sys._getframe(3)
+    frame: FrameType | None = sys._getframe(4)
     while frame is not None:
         name = frame.f_code.co_filename
         if name.startswith(_OURS) and not name.endswith("__init__.py"):
@@ -161,11 +167,11 @@ def _judge(ending: bool) -> None:
 
 
 def _explained(host: str, lookup: Lookup) -> bool:
-    """Whether a hooked client asked for this host, or any tracked call ran, around the lookup."""
+    """Whether a hooked client asked for this host around the lookup."""
     from costmon.shim.hooks import seen
 
     since = lookup.at - BEFORE_S
-    return max(seen.hosts.get(host, since - 1), runtime.tracked_at) >= since
+    return seen.hosts.get(host, since - 1) >= since
 
 
 def _tell(host: str, lookup: Lookup, *, ending: bool) -> bool:

@@ -37,6 +37,8 @@ REOPEN_AFTER_S = 5.0
 STALE_S = 5.0
 CHECKPOINT_BYTES = 16 * 1024 * 1024
 _CHECKPOINT_EVERY = 256
+CREATION_LOCK = "ledger.lock"
+CHECKPOINT_LOCK = "checkpoint.lock"
 _NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "9p", "fuse", "virtiofs", "ceph", "glusterfs", "afs", "vboxsf")
 _inherited: list[Any] = []
 _forking: WeakSet[Ledger] | None = None
@@ -380,6 +382,7 @@ def open_ledger(
     paths.make_private(home)
     path = paths.ledger_file(home)
     _create_private(path)
+    _refuse_links(home, path)
     db = sqlite3.connect(
         path,
         timeout=0,
@@ -390,7 +393,7 @@ def open_ledger(
     )
     try:
         _prepare(db, home, create_wait_s)
-        return db, FileLock(os.path.join(home, "checkpoint.lock"))
+        return db, FileLock(os.path.join(home, CHECKPOINT_LOCK))
     except BaseException:
         db.close()
         raise
@@ -410,6 +413,19 @@ def _create_private(path: str) -> None:
         pass
 
 
+def _refuse_links(home: str, path: str) -> None:
+    """Raise LedgerUnusable for a link in a shared home, which anyone of the group may have planted: SQLite would follow
+    it with this user's rights. In a private home the owner may have moved the ledger elsewhere."""
+    if not paths.is_shared(home):
+        return
+    locks = (os.path.join(home, name) for name in (CREATION_LOCK, CHECKPOINT_LOCK))
+    for found in (path, path + "-wal", path + "-shm", path + "-journal", *locks):
+        if os.path.islink(found):
+            raise LedgerUnusable(
+                f"{found} is a symbolic link in a folder shared with a group: remove the link"
+            )
+
+
 def _prepare(db: Connection, home: str, create_wait_s: float) -> None:
     """Make a connection ready. Processes that open a new write-ahead log at once exclude each other for a moment."""
     deadline = time.monotonic() + create_wait_s
@@ -425,7 +441,7 @@ def _prepare(db: Connection, home: str, create_wait_s: float) -> None:
 
 def _set_up(db: Connection, home: str, create_wait_s: float) -> None:
     if db.execute("pragma user_version").fetchone()[0] < schema.VERSION:
-        creation = FileLock(os.path.join(home, "ledger.lock"))
+        creation = FileLock(os.path.join(home, CREATION_LOCK))
         try:
             if not creation.acquire(exclusive=True, wait_s=create_wait_s):
                 raise LedgerBusy("another process is creating the ledger")

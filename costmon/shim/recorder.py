@@ -165,12 +165,19 @@ class Recorder:
         current = self._transactions.policy
         return current.hosts if current is not None else {}
 
-    def fingerprint(self, body: bytes | None) -> str:
-        """A keyed hash of a request's body: it finds repeats, and tells nothing to whoever lacks the ledger's key."""
+    def fingerprint(self, path: str, body: bytes | None) -> str:
+        """A keyed hash of a request's path (which may name the model) and body.
+
+        It finds repeats, and tells nothing to whoever lacks the ledger's key.
+        """
         current = self._transactions.policy
         if not body or current is None:
             return ""
-        return blake2b(body, digest_size=12, key=current.hash_key.encode()).hexdigest()
+        found = blake2b(
+            path.encode("utf-8", "replace") + b"\n", digest_size=12, key=current.hash_key.encode()
+        )
+        found.update(body)
+        return found.hexdigest()
 
     # --- after the call --------------------------------------------------------------------------------------------
 

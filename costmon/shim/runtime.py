@@ -25,8 +25,9 @@ abandoned: deque[Callable[[], None]] = deque()
 streaming: dict[int, Callable[[], None]] = {}
 # Names of providers that were looked up, until it is clear who asked; see `connections`.
 unexplained: dict[str, Lookup] = {}
-# When a tracked call last began or ended (monotonic s): its connections are accounted for, whoever makes them.
-tracked_at = float("-inf")
+# Tracked calls that run now, by process id (a forked child's are its own) and `id`: what is looked up meanwhile, on
+# whatever thread, may be theirs.
+tracking: set[tuple[int, int]] = set()
 _exit_hooks_of = -1
 
 

@@ -160,6 +160,9 @@ _LEDGER = (
         from event where state = 'settled'""",
 )
 
+MOVE_RESERVED = """insert or ignore into reservation select id, created_at, coalesce(lease_until, 0), coalesce(owner, ''),
+    reserved, charges, source, app, route, job, essential, api, provider, model, endpoint, currency,
+    coalesce(cost_status = 'unknown', 0), null from event where state = 'reserved'"""
 _RULES = (
     "insert or ignore into setting values ('hash_key', lower(hex(randomblob(16))))",
     "alter table event add column fingerprint text",
@@ -173,19 +176,16 @@ _RULES = (
     """insert into refusal select minute_at, app, provider, model, rule, scope, 0, reason, first_at, last_at, calls
         from refusal_before""",
     "drop table refusal_before",
-    # An attempt in flight is one narrow row here, and becomes an event when it settles.
+    # An attempt in flight is one narrow row here, and becomes an event when it settles. The trigger and the index for
+    # reserved events stay: an older shim that is still running writes such.
     """create table if not exists reservation (
         id text primary key, created_at integer not null, lease_until integer not null, owner text not null,
         reserved integer not null, charges text not null, source text not null, app text not null, route text not null,
         job text not null, essential integer not null, api text not null, provider text not null, model text not null,
         endpoint text not null, currency text not null, assumed integer not null, fingerprint text
     ) without rowid""",
-    """insert into reservation select id, created_at, coalesce(lease_until, 0), coalesce(owner, ''), reserved, charges,
-        source, app, route, job, essential, api, provider, model, endpoint, currency, coalesce(cost_status = 'unknown', 0),
-        null from event where state = 'reserved'""",
+    MOVE_RESERVED,
     "delete from event where state = 'reserved'",
-    "drop trigger if exists event_settled",
-    "drop index if exists event_open",
     """create table if not exists rate_limit (
         id integer primary key, name text not null unique,
         scope_key text not null, scope_value text not null,

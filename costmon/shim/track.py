@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from costmon.shim.recorder import Recorder
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_C = TypeVar("_C", bound=Callable[[Any], Any] | None)
 Amount = Decimal | int | str | float
 _LIMIT = 10**9
 
@@ -50,8 +51,9 @@ class track:  # noqa: N801 - reads as a keyword where it is used
         currency: of all of these, ISO 4217.
         essential: as in `instrument`.
 
-    Amounts are Decimal, int or text ("0.01"); a float is read as it prints. Raises ValueError for anything else, and
-    `SpendBlocked` at the call when a budget or the switch refuses it. Without any price the cost is unknown, never 0.
+    Amounts are Decimal, int or text ("0.01"); a float is read as it prints. Raises ValueError for anything else where
+    it stands (what the functions and the handle say of a call never raises, see `Tracked`), and `SpendBlocked` at the
+    call when a budget or the switch refuses it. Without any price the cost is unknown, never 0.
     """
 
     def __init__(
@@ -72,10 +74,10 @@ class track:  # noqa: N801 - reads as a keyword where it is used
         self._model = model
         self._per_call = _amount("cost_per_call", cost_per_call)
         self._per_token = _amount("cost_per_token", cost_per_token)
-        self._tokens = tokens
+        self._tokens = _function_of("tokens", tokens)
         self._per_minute = _amount("per_minute", per_minute)
-        self._minutes = minutes
-        self._cost = cost
+        self._minutes = _function_of("minutes", minutes)
+        self._cost = _function_of("cost", cost)
         if not (len(currency) == 3 and currency.isascii() and currency.isalpha()):
             raise ValueError(
                 f"currency={currency!r} is no currency: use three letters such as 'USD' (ISO 4217)"
@@ -87,7 +89,10 @@ class track:  # noqa: N801 - reads as a keyword where it is used
         return self._entered(_Run(self, "call").start())
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        *outer, (run, handle) = _blocks.get()
+        blocks = _blocks.get()
+        if not blocks:  # left in another context than it was entered in: its lease settles it
+            return
+        *outer, (run, handle) = blocks
         _blocks.set(tuple(outer))
         if error is None:
             run.returned(handle)
@@ -103,7 +108,7 @@ class track:  # noqa: N801 - reads as a keyword where it is used
         self.__exit__(kind, error, trace)
 
     def _entered(self, run: _Run) -> Tracked:
-        handle = Tracked()
+        handle = Tracked(self._provider)
         _blocks.set((*_blocks.get(), (run, handle)))
         return handle
 
@@ -194,24 +199,42 @@ class track:  # noqa: N801 - reads as a keyword where it is used
 
 
 class Tracked:
-    """What a `with costmon.track(...)` block says of its call. Nothing said: its price per call and its duration."""
+    """What a `with costmon.track(...)` block says of its call. Nothing said: its price per call and its duration.
 
-    def __init__(self) -> None:
-        self._tokens: int | None = None
-        self._minutes: Decimal | None = None
-        self._cost: Decimal | None = None
+    Several calls of one method add up: `tokens(10)` and `tokens(20)` are 30 tokens; so with minutes and costs. None of
+    them raises, since the money is spent by then: after a value that is no count or amount (None, text, NaN, less than
+    nothing) the cost of the call is unknown, and the log says which API and method it was.
+    """
+
+    def __init__(self, provider: str = "") -> None:
+        self._provider = provider
+        # Lists, for an append from several threads loses nothing, unlike `+=`.
+        self._tokens: list[int] = []
+        self._minutes: list[Decimal] = []
+        self._cost: list[Decimal] = []
+        self._unknown = False
 
     def tokens(self, count: int) -> None:
-        """It used so many tokens. Raises ValueError for anything but a count."""
-        self._tokens = _tokens(count)
+        """It used so many tokens more."""
+        self._say("tokens", self._tokens, _tokens, count)
 
     def minutes(self, count: Amount) -> None:
-        """It used so many minutes. Raises ValueError for anything but an amount."""
-        self._minutes = _amount("minutes", count)
+        """It used so many minutes more."""
+        self._say("minutes", self._minutes, _stated, count)
 
     def cost(self, amount: Amount) -> None:
-        """It cost so much, in the block's currency. Raises ValueError for anything but an amount."""
-        self._cost = _amount("cost", amount)
+        """It cost so much more, in the block's currency."""
+        self._say("cost", self._cost, _stated, amount)
+
+    def _say(self, method: str, said: list[Any], read: Callable[[object], Any], value: object) -> None:
+        try:
+            said.append(read(value))
+        except Exception:  # its text would quote the app's value
+            self._unknown = True
+            report(
+                f"price {self._provider} {method}",
+                f"{self._provider}: the price of a call is unknown ({method}() was given no number it can use)",
+            )
 
 
 # The blocks this task is in, innermost last. On no object: one `track` may serve many tasks at once.
@@ -233,6 +256,7 @@ class _Run:
         asked = guarded("admit a tracked call", self._asked)
         if asked is not None:
             self._held = asked[0].admit(asked[1])
+            self._running()
         return self
 
     def _asked(self) -> tuple[Recorder, Call] | None:
@@ -243,7 +267,11 @@ class _Run:
         asked = guarded("admit a tracked call", self._asked)
         if asked is not None:
             self._held = await asked[0].admit_async(asked[1])
+            self._running()
         return self
+
+    def _running(self) -> None:
+        runtime.tracking.add((self._pid, id(self)))
 
     def returned(self, result: Any) -> None:
         guarded("settle a tracked call", self._settle, "ok", result, None)
@@ -253,7 +281,6 @@ class _Run:
         guarded("settle a tracked call", self._settle, outcome, said, error)
 
     def _call(self) -> Call:
-        runtime.tracked_at = time.monotonic()
         spec = self._spec
         known = spec._per_call
         later = spec._per_token is not None or spec._per_minute is not None or spec._cost is not None
@@ -271,7 +298,7 @@ class _Run:
         )
 
     def _settle(self, outcome: str, result: Any, error: BaseException | None) -> None:
-        runtime.tracked_at = time.monotonic()
+        runtime.tracking.discard((self._pid, id(self)))
         if self._held is None or self._pid != os.getpid():
             return  # a forked child that leaves its copy of the call says nothing about the parent's
         elapsed = time.monotonic() - self._began
@@ -283,9 +310,14 @@ class _Run:
                 f"{self._model}: its price is unknown ({type(fault).__name__} in tokens=, minutes= or cost=)",
             )
             cost, usage = None, None
+        held = self._held
+        if (
+            cost is None
+        ):  # else it would be settled at its price per call, to which what is unknown is to be added
+            held = held._replace(call=held.call._replace(cost=None))
         recorder = runtime.recorder()
         recorder.settle(
-            self._held,
+            held,
             Outcome(
                 outcome,
                 usage=usage,
@@ -299,22 +331,21 @@ class _Run:
     def _priced(self, result: Any, elapsed_s: float, *, failed: bool) -> tuple[int | None, Usage | None]:
         """(nano, usage) of a finished call; a failed one costs what is charged for every call, and its time."""
         spec, said = self._spec, self._said(result, failed=failed)
+        if said._unknown:
+            return None, None
         parts: list[Decimal] = []
         if spec._per_call is not None:
             parts.append(spec._per_call)
         if spec._per_minute is not None:
-            minutes = said._minutes
-            if minutes is None:
-                minutes = Decimal(round(elapsed_s * 1e6)) / 60_000_000
-            parts.append(spec._per_minute * minutes)
-        if spec._per_token is not None and said._tokens is not None:
-            parts.append(spec._per_token * said._tokens)
-        if said._cost is not None:
-            parts.append(said._cost)
+            minutes = said._minutes or [Decimal(round(elapsed_s * 1e6)) / 60_000_000]
+            parts.append(spec._per_minute * sum(minutes, Decimal(0)))
+        count = _tokens(sum(said._tokens)) if said._tokens else None
+        if spec._per_token is not None and count is not None:
+            parts.append(spec._per_token * count)
+        parts += said._cost
         total = sum(parts, Decimal(0))
         if total >= _LIMIT:
             raise ValueError("the price of a call is out of range")
-        count = said._tokens
         usage: Usage | None = {"output_tokens": count, "total_tokens": count} if count is not None else None
         return (to_nano(total) if parts else None), usage
 
@@ -326,14 +357,30 @@ class _Run:
         if failed:
             return said
         if spec._tokens is not None:
-            said.tokens(spec._tokens(result))
+            said._tokens.append(_tokens(spec._tokens(result)))
         if spec._minutes is not None:
-            said.minutes(spec._minutes(result))
+            said._minutes.append(_stated(spec._minutes(result)))
         if spec._cost is not None:
             stated = spec._cost(result)
             if stated is not None:
-                said.cost(stated)
+                said._cost.append(_stated(stated))
         return said
+
+
+def _function_of(name: str, value: _C) -> _C:
+    if value is not None and not callable(value):
+        raise ValueError(
+            f"{name}={value!r} is no function: use one of the result, such as {name}=lambda result: ..."
+        )
+    return value
+
+
+def _stated(value: object) -> Decimal:
+    """An amount, where None is none."""
+    amount = _amount("amount", value)
+    if amount is None:
+        raise ValueError("no amount")
+    return amount
 
 
 def _tokens(value: object) -> int:

@@ -15,7 +15,10 @@ UNKNOWN_MODEL = "unknown"
 
 
 class Wire(NamedTuple):
-    """`path` has no query; `body` None = a stream that only the client may read."""
+    """`path` has no query; `body` None = a stream that only the client may read.
+
+    `length`: the bytes of the whole body by its header, 0 when the client does not say.
+    """
 
     method: str
     host: str
@@ -24,23 +27,40 @@ class Wire(NamedTuple):
     query: str
     content_type: str
     body: bytes | None
+    length: int = 0
 
 
 def call_of(
     wire: Wire, hosts: Mapping[str, Mapping[str, object]], fingerprint: str = ""
 ) -> tuple[usage.Api, Call] | None:
     """The API and the call of a metered request, None for any other. `hosts` is the config's host map."""
-    for api in usage.apis_of(wire.method, wire.path):
-        found = usage.recognise(api, wire.path, wire.body, wire.content_type)
+    apis = usage.apis_of(wire.method, wire.path)
+    for api in apis:
+        found = usage.recognise(api, wire.path, wire.body, wire.content_type, wire.length)
         if found is not None:
             host = usage.provider_of(api, wire.host.lower(), wire.port, hosts, wire.path)
             sure = _is_sure(found, host, read=wire.body is not None)
             return _call(wire, found, host, fingerprint) if sure else None
+    if apis and wire.body and usage.unreadable(wire.body):
+        return _unread(apis[0], wire, wire.body, hosts, fingerprint)
     if wire.method == "GET":
         from costmon.shim.batches import fetched
 
         return fetched(wire, hosts)
     return None
+
+
+def _unread(
+    api: usage.Api,
+    wire: Wire,
+    body: bytes,
+    hosts: Mapping[str, Mapping[str, object]],
+    fingerprint: str,
+) -> tuple[usage.Api, Call] | None:
+    """The call a body makes that is compressed or otherwise no JSON: believed only to a host that is known."""
+    host = usage.provider_of(api, wire.host.lower(), wire.port, hosts, wire.path)
+    found = usage.recognise(api, wire.path, None, wire.content_type, len(body)) if host.known else None
+    return _call(wire, found, host, fingerprint) if found is not None else None
 
 
 def _is_sure(found: usage.Request, host: usage.Host, *, read: bool) -> bool:

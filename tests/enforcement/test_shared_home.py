@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from costmon import paths
+from costmon.errors import LedgerUnusable
 from costmon.shim import switch
+from costmon.shim.ledger import Ledger
+from costmon.shim.locks import FileLock
 from costmon.shim.recorder import Recorder
 from tests.shim.battery import kit
 
@@ -109,3 +112,54 @@ def test_a_file_made_meanwhile_is_used(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(FileExistsError):
         paths.open_private(str(path), os.O_RDWR | os.O_CREAT | os.O_EXCL)
     assert os.listdir(tmp_path) == ["some.lock"]
+
+
+PLANTED = ["ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.lock", "checkpoint.lock"]
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_link_planted_in_a_shared_home_is_not_followed(tmp_path: Path, name: str) -> None:
+    """Someone of the group who links our files to anywhere gets nothing made there, and the operator one sentence."""
+    home, target = tmp_path / "home", tmp_path / "made"
+    home.mkdir()
+    home.chmod(0o2770)
+    (home / name).symlink_to(target)
+    with pytest.raises(LedgerUnusable, match=f"{name} is a symbolic link"):
+        Ledger(str(home)).read(lambda db: None)
+    assert not target.exists()
+    (home / name).unlink()  # the control
+    ledger = Ledger(str(home))
+    ledger.read(lambda db: None)
+    ledger.close()
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o2770])
+def test_our_own_files_are_opened_without_following_links(tmp_path: Path, mode: int) -> None:
+    """A lock that is a link is an error, whatever it leads to."""
+    tmp_path.chmod(mode)
+    path = tmp_path / "some.lock"
+    for target in (tmp_path / "made", Path(__file__)):
+        path.symlink_to(target)
+        with pytest.raises(OSError, match="symbolic"):
+            FileLock(str(path))
+        path.unlink()
+    assert not (tmp_path / "made").exists()
+    FileLock(str(path)).close()  # the control
+
+
+def test_an_owner_may_link_his_ledger_or_his_home(tmp_path: Path) -> None:
+    """In a private home a link to the ledger, and any home that is itself a link, go on working."""
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    home.mkdir(mode=0o700)
+    elsewhere.mkdir(mode=0o700)
+    (elsewhere / "costs.db").touch()
+    (home / "ledger.db").symlink_to(elsewhere / "costs.db")
+    shared, link = tmp_path / "shared", tmp_path / "link"
+    shared.mkdir()
+    shared.chmod(0o2770)
+    link.symlink_to(shared)
+    for folder in (home, link):
+        ledger = Ledger(str(folder))
+        assert ledger.read(lambda db: db.execute("select count(*) from event").fetchone()) == (0,)
+        ledger.close()
+    assert (elsewhere / "costs.db").stat().st_size > 0

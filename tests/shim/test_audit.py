@@ -140,6 +140,33 @@ def test_traffic_past_every_hook_is_told(how: str, server: MockServer, costmon_h
     assert ledger.events(costmon_home) == []
 
 
+def test_a_tracked_call_hides_only_what_is_looked_up_while_it_runs(
+    server: MockServer, costmon_home: Path
+) -> None:
+    """An app that tracks a call every few seconds is still told of its other traffic, before and after each."""
+    app(
+        costmon_home,
+        server,
+        """
+tracked = costmon.track("coupang", cost_per_call="0.01")
+def refused():
+    raise KeyError
+tracked(int)()
+raw()
+with tracked:
+    raw(URL.replace("openai", "anthropic"))
+try:
+    tracked(refused)()
+except KeyError:
+    pass
+from costmon.shim import runtime
+assert runtime.tracking == set()
+""",
+    )
+    assert len(server.received) == 2
+    assert [found["subject"] for found in notices(costmon_home)] == ["api.openai.com"]
+
+
 @pytest.mark.parametrize("how", SEEN)
 def test_what_is_accounted_for_raises_no_alarm(how: str, server: MockServer, costmon_home: Path) -> None:
     """Hooked clients, tracked calls, mere lookups and other hosts are not told of."""

@@ -18,6 +18,7 @@ import pytest
 
 import costmon
 from costmon.errors import SpendBlocked
+from costmon.shim import faults
 from tests.shim.battery import kit
 
 CANARY = "s3cr3t-canary-9f2c"
@@ -146,6 +147,69 @@ def test_a_block_says_what_it_used(costmon_home: Path) -> None:
     assert event(costmon_home, "provider", "model", "outcome", "cost") == {
         "provider": "maps", "model": "route", "outcome": "ok", "cost": CENT + 246_000
     }  # fmt: skip
+
+
+def test_what_a_block_says_several_times_adds_up(costmon_home: Path) -> None:
+    """A block that makes several requests says each one's use; nothing is overwritten."""
+    with costmon.track("maps", cost_per_token="0.001", per_minute="0.01") as call:
+        for count in (10, 20):
+            call.tokens(count)
+            call.minutes(count)
+            call.cost(Decimal(count))
+    assert event(costmon_home, "cost", "output_tokens") == {
+        "cost": 30_000_000 + 300_000_000 + 30 * 10**9, "output_tokens": 30
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [None, "twelve", float("nan"), -5, True, [], 10**30], ids=repr)
+@pytest.mark.parametrize("method", ["tokens", "minutes", "cost"])
+def test_a_block_that_says_nonsense_goes_on(
+    costmon_home: Path,
+    method: str,
+    value: Any,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The money is spent by then: the app runs on, the price is unknown and one log line names the API and the method."""
+    monkeypatch.setattr(faults, "_said", {})
+    caplog.set_level(logging.WARNING, "costmon")
+    with costmon.track("maps", cost_per_call="1", cost_per_token="1", per_minute="1") as call:
+        getattr(call, method)(1)
+        getattr(call, method)(value)
+        getattr(call, method)(value)
+    assert event(costmon_home, "state", "outcome", "cost") == {
+        "state": "settled",
+        "outcome": "ok",
+        "cost": None,
+    }
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "maps" in line
+    assert f"{method}()" in line
+
+
+def test_a_text_is_no_count_of_tokens(costmon_home: Path) -> None:
+    """`"12"` is an amount, but no count."""
+    with costmon.track("maps", cost_per_token="1") as call:
+        call.tokens("12")  # type: ignore[arg-type]
+    assert costs(costmon_home) == [None]
+
+
+def test_a_failing_count_leaves_no_part_of_the_price(costmon_home: Path) -> None:
+    """A fee per call plus an unknown number of tokens is unknown, not the fee."""
+
+    @costmon.track("maps", cost_per_call="1", cost_per_token="1", tokens=lambda result: -1)
+    def call() -> None: ...
+
+    call()
+    assert costs(costmon_home) == [None]
+
+
+@pytest.mark.parametrize("value", ["0.01", 3, Decimal(1)])
+@pytest.mark.parametrize("name", ["tokens", "minutes", "cost"])
+def test_a_number_where_a_function_belongs_is_refused_at_once(name: str, value: Any) -> None:
+    """`cost="0.01"` for `cost_per_call` stops the program where it stands, not after the first paid call."""
+    with pytest.raises(ValueError, match=f"{name}=.* is no function"):
+        costmon.track("x", **{name: value})
 
 
 def test_a_block_that_says_nothing_is_unknown(costmon_home: Path) -> None:

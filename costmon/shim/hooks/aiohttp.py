@@ -149,7 +149,7 @@ def _begin(req: Any) -> Exchange | None:
     try:
         url = req.url
         saw(url.raw_host)
-        if not maybe(req.method, url.raw_path) or not runtime.enabled() or carried():
+        if not maybe(req.method, url.raw_path) or not runtime.enabled() or carried(url.raw_host or ""):
             return None
         from costmon.shim.hooks.aiohttp_parts import begin
 

@@ -30,7 +30,8 @@ class Exchange:
     have left (kept by the hooks that can tell).
     """
 
-    def __init__(self, recorder: Recorder, api: usage.Api, call: Call) -> None:
+    def __init__(self, recorder: Recorder, api: usage.Api, call: Call, host: str = "") -> None:
+        self.host = host.lower()
         self.answered = False
         self.sent = False
         self._recorder = recorder
@@ -142,8 +143,8 @@ def begin(wire: Wire) -> Exchange | None:
     """The exchange of a metered call, None when the request is none after all."""
     recorder = runtime.recorder()
     hosts = recorder.provider_hosts()
-    found = call_of(wire, hosts, recorder.fingerprint(wire.body))
-    return None if found is None else Exchange(recorder, *found)
+    found = call_of(wire, hosts, recorder.fingerprint(wire.path, wire.body))
+    return None if found is None else Exchange(recorder, *found, wire.host)
 
 
 def facts(headers: Mapping[str, str], exchange: Exchange) -> dict[str, str]:

@@ -79,7 +79,7 @@ def _begin(request: Any) -> Exchange | None:
     try:
         url = request.url
         saw(url.host)
-        if not maybe(request.method, url.path) or not runtime.enabled() or carried():
+        if not maybe(request.method, url.path) or not runtime.enabled() or carried(url.host):
             return None
         from costmon.shim.hooks.httpx_parts import begin
 

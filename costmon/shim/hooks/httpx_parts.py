@@ -17,6 +17,7 @@ _tees: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {}
 def begin(request: Any) -> Exchange | None:
     """The exchange of a metered call, None when the request is none after all."""
     url = request.url
+    length = request.headers.get("content-length", "")
     return begin_wire(
         Wire(
             request.method,
@@ -26,6 +27,7 @@ def begin(request: Any) -> Exchange | None:
             url.query.decode("ascii", "replace"),
             request.headers.get("content-type", ""),
             _body(request),
+            int(length) if length.isdecimal() and len(length) < 13 else 0,
         )
     )
 

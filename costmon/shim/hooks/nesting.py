@@ -42,8 +42,8 @@ def marked(function: object) -> bool:
     return hasattr(function, MARK)
 
 
-def carried() -> bool:
-    """Whether the request about to be made is another client's metered attempt on its way out.
+def carried(host: str) -> bool:
+    """Whether the request to `host` about to be made is another client's metered attempt on its way out.
 
     An attempt that has its answer, or failed, carries nothing: what follows it on the stack is its retry.
     """
@@ -53,7 +53,7 @@ def carried() -> bool:
     while frame is not None:
         if frame.f_code in _sends:
             exchange = frame.f_locals.get("exchange")
-            if exchange is not None and not exchange.answered:
+            if exchange is not None and not exchange.answered and exchange.host == host.lower():
                 return True
         frame = frame.f_back
     return False

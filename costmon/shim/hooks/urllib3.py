@@ -12,7 +12,7 @@ import sys
 
 from costmon.shim import runtime
 from costmon.shim.faults import report
-from costmon.shim.hooks.nesting import carried, carrier, mark_send, marked
+from costmon.shim.hooks.nesting import carried, carrier, in_flight, mark_send, marked
 from costmon.shim.hooks.seen import saw
 from costmon.shim.metered import maybe
 
@@ -39,6 +39,8 @@ def _wrap_urlopen(original: Callable[..., Any]) -> Any:
     def urlopen(
         self: Any, method: str, url: str, body: Any = None, headers: Any = None, *args: Any, **kwargs: Any
     ) -> Any:
+        if in_flight:
+            _give_up(carrier(sys._getframe().f_code))
         exchange = _begin(self, method, url, body, headers)
         if exchange is None:
             return original(self, method, url, body, headers, *args, **kwargs)
@@ -52,6 +54,12 @@ def _wrap_urlopen(original: Callable[..., Any]) -> Any:
 
     mark_send(urlopen)
     return urlopen
+
+
+def _give_up(before: Exchange | None) -> None:
+    """`urlopen` called itself: the attempt before never reached its server (a proxy failed), or it would be answered."""
+    if before is not None and not before.answered:
+        before.raised(ConnectionError(), sent=before.sent)
 
 
 def _wrap_request(original: Callable[..., Any], urlopen: CodeType) -> Callable[..., Any]:
@@ -86,7 +94,7 @@ def _begin(pool: Any, method: str, url: str, body: Any, headers: Any) -> Exchang
             host, port = pool.host, pool.port
         saw(host)
         path, _, query = url.partition("?")
-        if not maybe(method.upper(), path) or not runtime.enabled() or carried():
+        if not maybe(method.upper(), path) or not runtime.enabled() or carried(host):
             return None
         from costmon.shim.hooks.urllib3_parts import begin
 

@@ -162,11 +162,15 @@ class _Body:
             self._exchange.raised(EOFError())
 
 
+_HEX = frozenset(b"0123456789abcdefABCDEF")
+
+
 class Chunks:
     """Takes the chunked framing (RFC 9112, 7.1) off a body that comes in pieces cut anywhere. `done`: the last one came."""
 
     def __init__(self) -> None:
         self.done = False
+        self._garbled = False
         self._line = bytearray()
         self._left = 0
         self._after = 0  # bytes of the line end behind a chunk's data that are still to come
@@ -174,7 +178,7 @@ class Chunks:
     def take(self, data: bytes) -> list[bytes]:
         """The parts of the body in the next `data`."""
         found, at = [], 0
-        while at < len(data) and not self.done:
+        while at < len(data) and not self.done and not self._garbled:
             if self._left:
                 part = data[at : at + self._left]
                 found.append(part)
@@ -196,5 +200,7 @@ class Chunks:
     def _size(self) -> None:
         text = bytes(self._line).partition(b";")[0].strip()
         self._line.clear()
-        self._left = int(text, 16)
-        self.done = self._left == 0
+        self._garbled = not text or not _HEX.issuperset(text)  # int() would also take signs and underscores
+        if not self._garbled:
+            self._left = int(text, 16)
+            self.done = self._left == 0

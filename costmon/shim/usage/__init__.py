@@ -23,7 +23,7 @@ from costmon.shim.usage.read import (
     tool_units,
     usage_fields,
 )
-from costmon.shim.usage.requests import APIS, api_of, apis_of, recognise
+from costmon.shim.usage.requests import APIS, api_of, apis_of, recognise, unreadable
 from costmon.shim.usage.shapes import MAX_COUNT, Api, Dialect, Identity, Request
 
 __all__ = [
@@ -55,5 +55,6 @@ __all__ = [
     "read_usage",
     "recognise",
     "tool_units",
+    "unreadable",
     "usage_fields",
 ]

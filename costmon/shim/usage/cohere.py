@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from costmon.shim.usage.read import delivered_bytes, dig, nothing, size, text_of
-from costmon.shim.usage.shapes import ENDED, FAILED, Api, Dialect, Document, Fields, Identity
+from costmon.shim.events import Usage
+from costmon.shim.usage.read import count, delivered_bytes, dig, nothing, size, text_of
+from costmon.shim.usage.shapes import ENDED, FAILED, MAX_COUNT, Api, Dialect, Document, Fields, Identity
 
 _FIELDS: Fields = (
     ("billed_units.input_tokens", "input_tokens"),
@@ -46,14 +47,27 @@ def _identity(document: Mapping[str, Any]) -> Identity:
     )
 
 
+def _images(document: Document) -> Usage:
+    """Embedded images are billed by tokens of their own, beside a text's; older answers say only how many there were."""
+    meta = document.get("meta") or document.get("usage")
+    billed = meta.get("billed_units") if isinstance(meta, dict) else None
+    if not isinstance(billed, dict):
+        return {}
+    tokens, text = count(billed.get("image_tokens")), count(billed.get("input_tokens")) or 0
+    if tokens and text < tokens:
+        return {"input_tokens": min(text + tokens, MAX_COUNT)}
+    images = count(billed.get("images"))
+    return {"input_images": images} if images else {}
+
+
 _CHAT = Dialect(_text, _judge, _identity)
 _PLAIN = Dialect(nothing, nothing, _identity)
 CHAT_V2 = Api("chat", "cohere", "/v2/chat", ("messages",), ("max_tokens",), ("usage", "delta.usage"), _FIELDS, _CHAT,
               answer_keys=())  # fmt: skip
 CHAT_V1 = CHAT_V2._replace(path="/v1/chat", body_keys=("message",), usage_at=("meta", "response.meta"))
-EMBED = Api("embed", "cohere", "/embed", ("texts", "images", "inputs"), (), ("meta", "usage"), _FIELDS, _PLAIN,
-            has_output=False, answer_keys=())  # fmt: skip
+EMBED = Api("embed", "cohere", "/embed", ("texts", "images", "inputs"), (), ("meta", "usage"), _FIELDS,
+            Dialect(nothing, nothing, _identity, _images), has_output=False, answer_keys=(), bare=True)  # fmt: skip
 # Voyage and Jina rerank by tokens: {"usage": {"total_tokens": 26}}.
-RERANK = EMBED._replace(name="rerank", path="/rerank", body_keys=("documents",), bare=True,
+RERANK = EMBED._replace(name="rerank", dialect=_PLAIN, path="/rerank", body_keys=("documents",), bare=True,
                         fields=(*_FIELDS, ("total_tokens", "input_tokens")))  # fmt: skip
 APIS = (CHAT_V2, CHAT_V1, EMBED, RERANK)

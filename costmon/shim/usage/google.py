@@ -107,7 +107,8 @@ def _searches(document: Document) -> int:
         grounding = one.get("groundingMetadata") if isinstance(one, dict) else None
         asked = grounding.get("webSearchQueries") if isinstance(grounding, dict) else None
         queries += len(asked) if isinstance(asked, list) else 0
-    model = text_of(document.get("modelVersion"))
+    # Also named as models/gemini-x and publishers/google/models/gemini-x.
+    model = text_of(document.get("modelVersion")).rpartition("/")[2]
     return min(queries, 1) if model.startswith(("gemini-1", "gemini-2")) else queries
 
 
@@ -131,9 +132,13 @@ def _imagined(document: Document) -> Usage:
 
 DIALECT = Dialect(text, judge, identity, extra)
 _EMBED = Dialect(nothing, nothing, identity, extra)
+# Protobuf's JSON may spell every name either way.
+_CONFIGS = ("generationConfig", "generation_config")
+_BOUNDS = tuple(f"{top}.{key}" for top in _CONFIGS for key in ("maxOutputTokens", "max_output_tokens"))
+_ANSWERS = tuple(f"{top}.{key}" for top in _CONFIGS for key in ("candidateCount", "candidate_count"))
 GENERATE = Api(
-    "generate_content", "google", ":generateContent", ("contents",), ("generationConfig.maxOutputTokens",),
-    ("usageMetadata",), _FIELDS, DIALECT, answer_keys=("generationConfig.candidateCount",), adds=_ADDS,
+    "generate_content", "google", ":generateContent", ("contents",), _BOUNDS, ("usageMetadata",), _FIELDS, DIALECT,
+    answer_keys=_ANSWERS, adds=_ADDS,
     no_output_is_none=True, model_in="/models/", replaces=True,
 )  # fmt: skip
 STREAM_GENERATE = GENERATE._replace(path=":streamGenerateContent", streams=True)

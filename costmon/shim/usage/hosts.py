@@ -1,7 +1,8 @@
 """Whose bill a call to a host goes on: the config's host map, the known hosts, else the family of the API it speaks.
 
-A provider's name is the catalogue's. Ollama is the operator's own machine and free by nature: on its port, on a host
-called ollama, and wherever its own API is spoken; only ollama.com is somebody else's.
+A provider's name is the catalogue's. Ollama is the operator's own machine and free by nature: on its port or on a host
+called ollama, where that is a machine of the operator's network, and wherever its own API is spoken; only ollama.com is
+somebody else's. A public name is no sign of that: a paid gateway may have the port or the name too.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ _KNOWN_SUFFIXES = (
     (".cloud.databricks.com", "databricks"),
     (".azuredatabricks.net", "databricks"),
 )
+_OWN_SUFFIXES = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
 _BEDROCK = ("bedrock-runtime", "bedrock-mantle")
 _AMAZON = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 
@@ -91,9 +93,20 @@ def provider_of(
     name = known_provider(host, path)
     if name is not None:
         return Host(name, False, True)
-    if port == OLLAMA_PORT or host.partition(".")[0] == "ollama" or api.family == "ollama":
-        return Host("ollama", True, True)
+    looks_own = port == OLLAMA_PORT or host.partition(".")[0] == "ollama"
+    if api.family == "ollama" or (looks_own and _is_private(host)):
+        return Host("ollama", True, looks_own or _is_private(host))
     return Host(api.family, False, False, True)
+
+
+def _is_private(host: str) -> bool:
+    """Whether a host is this machine or one of its own network: by its address, or by a name nobody can register."""
+    from ipaddress import ip_address
+
+    try:
+        return not ip_address(host.strip("[]")).is_global
+    except ValueError:
+        return "." not in host.rstrip(".") or host.rstrip(".").endswith(_OWN_SUFFIXES)
 
 
 def known_provider(host: str, path: str = "") -> str | None:

@@ -164,8 +164,8 @@ CHAT = Api("chat", "openai", "/chat/completions", ("messages",), ("max_completio
 COMPLETIONS = CHAT._replace(
     name="completions", path="/completions", body_keys=("prompt",), output_keys=("max_tokens",)
 )
-RESPONSES = Api("responses", "openai", "/responses", ("input", "prompt", "conversation"), ("max_output_tokens",),
-                ("usage", "response.usage"), _RESPONSES_FIELDS, RESPONSES_DIALECT)  # fmt: skip
+RESPONSES = Api("responses", "openai", "/responses", ("input", "prompt", "conversation", "previous_response_id"),
+                ("max_output_tokens",), ("usage", "response.usage"), _RESPONSES_FIELDS, RESPONSES_DIALECT)  # fmt: skip
 COMPACT = RESPONSES._replace(name="compact", path="/responses/compact",
                              body_keys=("input", "previous_response_id"))  # fmt: skip
 EMBEDDINGS = Api("embeddings", "openai", "/embeddings", ("input",), (), ("usage",), _CHAT_FIELDS, _PLAIN,

@@ -7,7 +7,7 @@ from typing import Any
 from costmon.shim.events import Usage
 from costmon.shim.usage import anthropic, bedrock, cohere, google, mistral, ollama, openai
 from costmon.shim.usage.forms import Form, read_form
-from costmon.shim.usage.read import count, dig, parse_event
+from costmon.shim.usage.read import count, dig, parse_any, parse_event
 from costmon.shim.usage.shapes import Api, Document, Request
 
 APIS: tuple[Api, ...] = (
@@ -26,6 +26,8 @@ _AUDIO_TOKENS_PER_SECOND = 10  # OpenAI's transcription models
 # The most output tokens one image of a GPT image model takes, by quality (OpenAI's image guide).
 _IMAGE_TOKENS = {"low": 408, "medium": 1584, "standard": 1584, "high": 6240, "hd": 6240, "auto": 6240}
 _MAX_IMAGES = 100
+_ENCODED_AT = 2000  # characters: a shorter text is counted as text, whatever it holds
+_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-"
 
 
 def _by_tail() -> dict[str, tuple[Api, ...]]:
@@ -60,16 +62,21 @@ def api_of(method: str, path: str) -> Api | None:
     return found[0] if found else None
 
 
-def recognise(api: Api, path: str, body: bytes | None, content_type: str = "") -> Request | None:
-    """The call a request makes, or None when its body is not one of this API. `body` None = streamed, not readable."""
+def recognise(
+    api: Api, path: str, body: bytes | None, content_type: str = "", length: int = 0
+) -> Request | None:
+    """The call a request makes, or None when its body is not one of this API.
+
+    `body` None = streamed, not readable; `length`: the bytes the client says it sends, 0 when it does not say.
+    """
     model = model_in(api, path)
     if model == "count-tokens":  # Vertex counts Claude's tokens for nothing under this name
         return None
     if body is None:
-        return Request(_kind(api, model, {}), model, api.streams, None, _UNREAD_BYTES, 0)
+        return Request(_kind(api, model, {}), model, api.streams, None, max(_UNREAD_BYTES, length), 0)
     form = read_form(content_type, body) if api.form else None
     if form is not None:
-        return _form_request(api, model, form, body)
+        return _form_request(api, model, form, body, length)
     document = parse_event(body)
     if document is None or not (any(key in document for key in api.body_keys) or not api.body_keys):
         return None
@@ -141,14 +148,15 @@ def _image_units(number: int | None, quality: object, *, openai_like: bool) -> U
     return {"generated_images": images, "output_image_tokens": tokens, "output_tokens": tokens}
 
 
-def _form_request(api: Api, model: str, form: Form, body: bytes) -> Request:
+def _form_request(api: Api, model: str, form: Form, body: bytes, length: int) -> Request:
     fields = form.fields
     name = fields.get("model", "") or model
     bytes_in_files = sum(end - start for start, end in form.files)
     text = sum(len(value.encode("utf-8", "replace")) for value in fields.values())
     if api.name in ("transcriptions", "translations"):
         seconds = sum(audio_seconds(body, start, end) for start, end in form.files)
-        seconds = seconds if bytes_in_files else _UNREAD_SECONDS
+        if not bytes_in_files:  # only the client may read the file; the length tells what is not in `body`
+            seconds = -(-max(length - len(body), 0) // _BYTES_PER_SECOND) or _UNREAD_SECONDS
         tokens = seconds * _AUDIO_TOKENS_PER_SECOND
         units = {"audio_seconds": seconds, "input_audio_tokens": tokens}
         return Request(api, name, fields.get("stream") == "true", None, text + 4 * tokens, 0, units)
@@ -191,6 +199,21 @@ def _continues_conversation(path: str) -> bool:
     return len(rest) == 1 or (len(rest) == 2 and rest[1] == "restart")
 
 
+def unreadable(body: bytes) -> bool:
+    """Whether nobody but the server can tell what a body asks for: compressed, encrypted, too deep to parse."""
+    return bool(body.strip()) and parse_any(body) is None and body.strip() != b"null"
+
+
+def _is_encoded(text: str) -> bool:
+    """Whether a long text is an encoded file: base64, bare or in a data: URL. A table or minified JSON is text."""
+    if text.startswith("data:"):
+        return ";base64," in text[:200]
+    # The beginning first: nearly every text that is none shows it there.
+    return text.isascii() and not any(
+        part.encode().translate(None, _BASE64) for part in (text[:_ENCODED_AT], text[_ENCODED_AT:])
+    )
+
+
 def text_size(document: Any) -> tuple[int, int]:
     """(bytes of text, attachments) of a request; encoded images and files count as attachments, not as text."""
     size = attachments = 0
@@ -198,7 +221,7 @@ def text_size(document: Any) -> tuple[int, int]:
     while stack:
         item = stack.pop()
         if isinstance(item, str):
-            if len(item) > 2000 and (item.startswith("data:") or (item.isascii() and " " not in item[:2000])):
+            if len(item) > _ENCODED_AT and _is_encoded(item):
                 attachments += 1
             else:
                 size += len(item) if item.isascii() else len(item.encode("utf-8", "replace"))

@@ -41,7 +41,7 @@ class SwitchPanel(Panel):
 def strip(switch: SwitchStatus, now: datetime, width: int) -> Line:
     if not switch.blocks:
         return apart(
-            line(("SWITCH ", "dim"), (" OPEN ", "open"), ("  nothing is blocked", "")),
+            line(("SWITCH ", "dim"), (" OPEN ", "open"), ("  no block is set", "")),
             line((_last_look(switch.readers, now), "dim")),
             width,
         )
@@ -67,7 +67,7 @@ def scope_words(scope: str) -> str:
 def state(switch: SwitchStatus, width: int) -> Line:
     """A green badge when open; when anything is blocked the whole line is red."""
     if not switch.blocks:
-        return line((" OPEN ", "open"), "  nothing is blocked")
+        return line((" OPEN ", "open"), "  no block is set")
     number = len(switch.blocks)
     return line((fit(" BLOCKED" + (f"  {number} blocks" if number > 1 else ""), width), "stopped"))
 

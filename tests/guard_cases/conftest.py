@@ -12,8 +12,8 @@ from costmon import config, paths
 from costmon.monitor.engine import read_config
 from costmon.shim import context, runtime
 from costmon.store import open_ledger
+from tests.guard_cases import provider
 from tests.harness.mock_server import MockServer, mock_server
-from tests.peers import provider
 
 Budget = Callable[..., None]
 

@@ -9,8 +9,8 @@ import pytest
 from costmon.errors import SpendBlocked
 from costmon.shim.calls import Call, Open, Outcome
 from costmon.shim.recorder import Recorder
+from tests.guard_cases.conftest import Budget
 from tests.harness.events import rows
-from tests.peers.conftest import Budget
 
 CENT = 10_000_000  # nano USD
 ESTIMATE, ACTUAL = 18 * CENT, 14 * CENT

@@ -1,4 +1,4 @@
-"""Apps as the peers were tested with: they make calls, catch every error, and go on. Also a program of its own:
+"""Apps that make calls, catch every error, and go on. Also a program of its own:
 
     python callers.py BASE_URL COUNT
 
@@ -15,7 +15,7 @@ from typing import Any
 
 import openai
 
-from tests.peers.provider import MODEL, OUTPUT, PROMPT
+from tests.guard_cases.provider import MODEL, OUTPUT, PROMPT
 
 ASKED: dict[str, Any] = {"model": MODEL, "messages": PROMPT, "max_tokens": OUTPUT}
 Ends = Counter[str]

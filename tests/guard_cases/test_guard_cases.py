@@ -1,4 +1,5 @@
-"""The cases in which other guards were measured, on our shim with the real OpenAI SDK.
+"""The cases that defeat guards which check after the call, on our shim with the real OpenAI SDK: calls in a loop, at
+once, in several processes, and streams.
 
 Every call truly costs $0.01; the budget is $0.10, so ten calls are right. The callers catch every error and go on. What
 counts is how many calls reach the provider. The app is as `instrument()` makes it (not essential, `at_95 = "block"`): nine
@@ -18,11 +19,11 @@ import pytest
 
 import costmon
 from costmon import paths
+from tests.guard_cases import callers, provider
+from tests.guard_cases.conftest import Budget
 from tests.harness.cli import environ
 from tests.harness.events import events, rows
 from tests.harness.mock_server import MockServer, mock_server
-from tests.peers import callers, provider
-from tests.peers.conftest import Budget
 
 ROOT = Path(__file__).resolve().parents[2]  # where the tests are; the package may be installed elsewhere
 AT_ONCE = pytest.mark.parametrize("at_once", [callers.threads, callers.tasks], ids=["threads", "asyncio"])
@@ -132,7 +133,7 @@ def test_a_burst_of_120_callers_that_may_wait_uses_the_budget_and_no_more(
 
 def another_process(base: str, home: Path) -> int:
     """How many of 25 calls another process of the same user gets answered."""
-    command = [sys.executable, "-m", "tests.peers.callers", base, "25"]
+    command = [sys.executable, "-m", "tests.guard_cases.callers", base, "25"]
     done = subprocess.run(
         command,
         env=environ(home, PYTHONPATH=str(ROOT)),
