@@ -58,7 +58,7 @@ def terminal(tmp_path: Path, folder: Path) -> Iterator[Terminal]:
 
 def _feed(screen: str) -> list[tuple[str, str]]:
     """(app, state) of the calls on the screen, newest first."""
-    rows = re.findall(r"\d\d:\d\d:\d\d (trader|chatbot) .*?(REFUSED|ok|in flight|error)", screen)
+    rows = re.findall(r"\d\d:\d\d:\d\d +(trader|chatbot) .*?(REFUSED|ok|in flight|error)", screen)
     return [(app, state) for app, state in rows if state != "in flight"]
 
 
