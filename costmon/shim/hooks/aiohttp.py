@@ -87,12 +87,14 @@ def _wrap_start(original: Callable[..., Any]) -> Callable[..., Any]:
         attempt: Exchange | None = getattr(self, _SLOT, None)
         if attempt is None:
             return await original(self, *args, **kwargs)
+        # Asked for now: a response that arrives whole has let go of its session when `start` returns.
+        decoded = bool(getattr(getattr(self, "_session", None), "_auto_decompress", True))
         try:
             response = await original(self, *args, **kwargs)
         except BaseException as error:
             attempt.raised(error)
             raise
-        attempt.follow(_follow, self)
+        attempt.follow(_follow, self, decoded)
         return response
 
     return start
@@ -159,10 +161,10 @@ def _begin(req: Any) -> Exchange | None:
         return None
 
 
-def _follow(response: Any, exchange: Exchange) -> None:
+def _follow(response: Any, decoded: bool, exchange: Exchange) -> None:
     from costmon.shim.hooks.aiohttp_parts import follow
 
-    follow(response, exchange)
+    follow(response, decoded, exchange)
 
 
 def watch(stream: Any, exchange: Exchange) -> None:

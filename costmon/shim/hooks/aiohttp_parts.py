@@ -29,14 +29,13 @@ def begin(req: Any) -> Exchange | None:
     )
 
 
-def follow(response: Any, exchange: Exchange) -> None:
+def follow(response: Any, decoded: bool, exchange: Exchange) -> None:
     """Tell `exchange` of what has arrived of the answer, and have it told of what will.
 
-    aiohttp has decoded the body unless the session was told not to.
+    `decoded`: aiohttp takes the content coding off, as it does unless the session was told not to.
     """
     headers = facts(response.headers, exchange)
-    session = response._session
-    if getattr(session, "_auto_decompress", True):
+    if decoded:
         headers.pop("content-encoding", None)
     stream = response.content
     exchange.streams(response, response.status, headers)
