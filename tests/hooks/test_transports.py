@@ -183,3 +183,14 @@ async def test_a_task_cancelled_while_it_connects_costs_nothing(home: Path, budg
             await task
     assert facts(home) == [("settled", "error", None, 0)]
     assert budget() == {"spent": 0, "reserved": 0, "calls": 1}
+
+
+async def test_a_coded_answer_that_arrives_at_once_is_read(server: MockServer, home: Path) -> None:
+    """A whole answer in one packet has let go of its session before anybody can ask it about the coding."""
+    body = encoded("gzip", json.dumps(answers.document(PATH, CHAT)).encode())
+    server.plan(*[Reply([body], headers={"Content-Encoding": "gzip"})] * 20)
+    async with aiohttp.ClientSession(auto_decompress=False) as session:
+        for _ in range(20):
+            async with session.post(server.base + PATH, json=CHAT) as answer:
+                assert await answer.read() == body
+    assert {(event["usage_status"], event["cost"]) for event in events(home)} == {("reported", COST)}
