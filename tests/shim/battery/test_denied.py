@@ -252,8 +252,6 @@ for number in range(5):
 @pytest.mark.parametrize("call", ["fcntl", "flock"])
 def test_a_system_out_of_locks(costmon_home: Path, call: str) -> None:
     """Where the system has no lock to give (ENOLCK), no write is tried without one, and the app's calls go on."""
-    if call == "flock" and not ledger_module.wal_reset_bug(__import__("sqlite3").sqlite_version_info):
-        pytest.skip("this SQLite needs no such lock")
     kit.spend(Recorder(str(costmon_home)), 1)
     run = strace.run(
         NO_LOCKS, costmon_home, call, f"{call}:error=ENOLCK:when=1+", only_ledger=call == "fcntl"
