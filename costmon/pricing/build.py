@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from costmon.errors import PriceError
 from costmon.pricing.catalog import builtin_layer
-from costmon.shim.cards import Entry, compact_json
+from costmon.shim.cards import Entry
+from costmon.shim.catalogue import compact_json
 from costmon.shim.units import units
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ def release_day(folder: str) -> date:
     from datetime import UTC, datetime
     from importlib.metadata import PackageNotFoundError, version
 
-    from costmon.shim.cards import read_catalog
+    from costmon.shim.catalogue import read_catalog
 
     try:
         last = read_catalog(os.path.join(folder, "catalog.json"))

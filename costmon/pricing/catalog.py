@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from costmon import paths
 from costmon.errors import PriceError
 from costmon.pricing.files import PriceFile, load_price_file
-from costmon.shim.cards import Entry, base_rows, compact_json, matches, read_catalog
+from costmon.shim.cards import Entry, matches
+from costmon.shim.catalogue import base_rows, compact_json, read_catalog
 
 USER, BUILTIN, BASE = 0, 1, 2
 Row = tuple[str, int, str, str, str]

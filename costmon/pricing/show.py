@@ -10,7 +10,8 @@ from typing import NamedTuple
 from costmon import paths
 from costmon.errors import PriceError
 from costmon.pricing.catalog import Row, compiled, provider_for
-from costmon.shim.cards import LAYERS, Card, Entry, lookup, read_catalog
+from costmon.shim.cards import LAYERS, Card, Entry, find_card
+from costmon.shim.catalogue import read_catalog
 
 Layers = list[tuple[int, str, str, list[Entry]]]
 
@@ -41,7 +42,7 @@ def show_card(model: str, provider: str | None, at_us: int, user_file: str | Non
     names = [provider.lower()] if provider else list(layers)
     found = {}
     for name in names:
-        card = lookup(layers.get(name, []), name, model, at_us, {})
+        card = find_card(lambda name: layers.get(name, []), name, model, at_us, {})
         if card is not None:
             found[name] = card
     if not found:

@@ -13,9 +13,14 @@ A clause is {"equals" | "starts_with" | "ends_with" | "contains" | "regex": text
 "and": [clauses]}; its texts are lower case. A rate is a decimal text in `currency` (default USD) for the
 unit's usual amount (see `units`: a million tokens, a thousand searches, an hour), or ["2.5", [272000, "5"]]:
 above 272,000 input tokens in all, every token costs the second price. `from` and `until` are UTC dates or
-instants to the second, half-open; `time` is a daily UTC window ["16:30", "00:30"]. The last active row of
-`prices` holds; variants (the first active one that names a unit) replace single rates. These are the
-semantics of genai-prices 0.2.3, whose table the base layer is made from.
+instants to the second, half-open; `time` is a daily UTC window ["16:30", "00:30"], `week` a list of [from, until]
+in minutes since Monday 00:00 UTC. The last active row of `prices` holds; variants (the first active one that
+names a unit) replace single rates. These are the semantics of genai-prices 0.2.3, whose table the base layer is
+made from; `week`, aliases and graduated rates are ours.
+
+An alias has no prices of its own: {"id": "prod-chat-*", "match": …, "alias": ["azure", "gpt-4o"]}. A graduated
+rate is {"price": "0", "graduated": [[100, "0.09"]]}: above 100 units (of what the rate is per, counted from the
+start of the month) each further unit costs the second price.
 
 Usage is inclusive: `input_tokens` contains cache reads and writes, `output_tokens` contains reasoning.
 """
@@ -23,33 +28,30 @@ Usage is inclusive: `input_tokens` contains cache reads and writes, `output_toke
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from costmon.shim.matching import Entry as Entry
 from costmon.shim.matching import find as find
 from costmon.shim.matching import matches as matches
 from costmon.shim.money import NANO, amount, divide_half_even
-from costmon.shim.units import REASONING, Shape, shape_of, units
+from costmon.shim.units import BEFORE, REASONING, Shape, shape_of, units
 
 Rates = dict[str, dict[str, Any]]
+Layers = Iterable[tuple[int, str, str, list[Entry]]]
 LAYERS = ("user", "builtin", "base")
+_THURSDAY = 3 * 1440  # 1970-01-01, in minutes since Monday
+_WEEK = 7 * 1440
 PLAIN_CONTEXTS = frozenset({"", "default", "auto", "standard", "standard_only", "on_demand"})
 """Values of a context that ask for the list price: a provider without a variant for them still prices
 them."""
-_NOT_TEXT = (
-    "audio",
-    "image",
-    "realtime",
-    "embed",
-    "tts",
-    "transcribe",
-    "speech",
-    "voice",
-    "video",
-    "rerank",
-    "ocr",
-)
+
+
+class Moment(NamedTuple):
+    """An instant in UTC: `stamp` '2026-11-20T09:30:00', `minute` since Monday 00:00."""
+
+    stamp: str
+    minute: int
 
 
 class Plan(NamedTuple):
@@ -60,6 +62,8 @@ class Plan(NamedTuple):
     divisor: int
     shape: Shape
     free: bool
+    graduated: tuple[tuple[int, tuple[tuple[int, int], ...]], ...] = ()
+    """(position of the step, ((above, further rate), …)): what each count above a threshold costs beyond the rate."""
 
 
 class Card(NamedTuple):
@@ -97,7 +101,7 @@ class Priced(NamedTuple):
 
 
 def lookup(
-    rows: Iterable[tuple[int, str, str, list[Entry]]],
+    rows: Layers,
     provider: str,
     model: str,
     at_us: int,
@@ -114,6 +118,29 @@ def lookup(
     return None
 
 
+def find_card(
+    layers_of: Callable[[str], Layers], provider: str, model: str, at_us: int, context: Mapping[str, str]
+) -> Card | None:
+    """`lookup` over all providers, following aliases; `layers_of` gives a provider's rows. None = unknown, also when
+    aliases lead in a circle."""
+    seen = set()
+    while (provider, model) not in seen:
+        seen.add((provider, model))
+        for _, source, version, models in layers_of(provider):
+            entry = find(models, model)
+            if entry is None:
+                continue
+            if "alias" in entry:
+                provider, model = entry["alias"]
+                break
+            card = resolve(entry, provider, at_us, context, source, version)
+            if card is not None:
+                return card
+        else:
+            return None
+    return None
+
+
 def resolve(
     entry: Entry, provider: str, at_us: int, context: Mapping[str, str], source: str, version: str
 ) -> Card | None:
@@ -123,14 +150,14 @@ def resolve(
     A service tier 'batch', as Anthropic reports it, is processing=batch, and 'speed=fast' is speed=fast.
     None when the entry names no price then.
     """
-    stamp = _stamp(at_us)
-    rates = rates_at(entry, stamp)
+    moment = moment_of(at_us)
+    rates = rates_at(entry, moment)
     if not rates:
         return None
     chosen: tuple[tuple[str, str], ...] = ()
     unpriced: tuple[str, ...] = ()
     if context:
-        rates, chosen, unpriced = _vary(entry, stamp, rates, _asked(context))
+        rates, chosen, unpriced = _vary(entry, moment, rates, _asked(context))
     known = {key: _rate(key, value) for key, value in sorted(rates.items()) if key in units()}
     return make_card(
         provider, entry["id"], entry.get("currency", "USD"), known, source, version, chosen, unpriced
@@ -172,23 +199,23 @@ def price_version(card: Card) -> str:
     return f"{card.source}@{card.version}:{card.hash}"
 
 
-def rates_at(entry: Entry, stamp: str) -> dict[str, Any]:
-    """The standard rates that hold at `stamp` ('2026-11-20T09:30:00', UTC); the last active row wins."""
-    for row in reversed(entry["prices"]):
-        if _active(row, stamp):
+def rates_at(entry: Entry, moment: Moment) -> dict[str, Any]:
+    """The standard rates that hold at `moment`; the last active row wins. An alias has none."""
+    for row in reversed(entry.get("prices", ())):
+        if _active(row, moment):
             return dict(row["rates"])
     return {}
 
 
 def _vary(
-    entry: Entry, stamp: str, rates: dict[str, Any], asked: dict[str, str]
+    entry: Entry, moment: Moment, rates: dict[str, Any], asked: dict[str, str]
 ) -> tuple[dict[str, Any], tuple[tuple[str, str], ...], tuple[str, ...]]:
     """(rates, the part of the context that has a price, the part that has none)."""
     overrides: dict[str, Any] = {}
     chosen: dict[str, str] = {}
     for variant in entry.get("variants", ()):
         when = variant["when"]
-        if _active(variant, stamp) and all(asked.get(key) == value for key, value in when.items()):
+        if _active(variant, moment) and all(asked.get(key) == value for key, value in when.items()):
             chosen.update({key: value for key, value in when.items() if value not in PLAIN_CONTEXTS})
             overrides = {**variant["rates"], **overrides}
     missing = [
@@ -211,33 +238,42 @@ def _asked(context: Mapping[str, str]) -> dict[str, str]:
     return asked
 
 
-def _active(row: Mapping[str, Any], stamp: str) -> bool:
+def _active(row: Mapping[str, Any], moment: Moment) -> bool:
     # ISO texts compare as the instants they name: a date is a prefix of, and so before, every second of its
     # day.
-    start, end, window = row.get("from"), row.get("until"), row.get("time")
+    stamp, minute = moment
+    start, end = row.get("from"), row.get("until")
     if (start is not None and stamp < start) or (end is not None and stamp >= end):
         return False
-    if window is None:
+    if "week" in row:
+        return any(opens <= minute < closes for opens, closes in row["week"])
+    if "time" not in row:
         return True
-    opens, closes = window
+    opens, closes = row["time"]
     now = stamp[11:]
     return bool(opens <= now < closes if opens <= closes else (now >= opens or now < closes))
 
 
-def _stamp(at_us: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at_us // 1_000_000))
+def moment_of(at_us: int) -> Moment:
+    """An instant (µs UTC) as rows are compared with it."""
+    seconds = at_us // 1_000_000
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return Moment(stamp, (seconds // 60 + _THURSDAY) % _WEEK)
 
 
-def _rate(key: str, value: str | list[Any]) -> dict[str, Any]:
+def _rate(key: str, value: str | list[Any] | dict[str, Any]) -> dict[str, Any]:
     """A rate as the catalogue writes it in its canonical form."""
+    if isinstance(value, dict):
+        steps = [[above, amount(nano_of(price))] for above, price in value["graduated"]]
+        return {"per": units()[key].per, "price": amount(nano_of(value["price"])), "graduated": steps}
     base, tiers = (value, []) if isinstance(value, str) else (value[0], value[1:])
-    rate: dict[str, Any] = {"per": units()[key].per, "price": amount(_nano(base))}
+    rate: dict[str, Any] = {"per": units()[key].per, "price": amount(nano_of(base))}
     if tiers:
-        rate["tiers"] = sorted([above, amount(_nano(price))] for above, price in tiers)
+        rate["tiers"] = sorted([above, amount(nano_of(price))] for above, price in tiers)
     return rate
 
 
-def _nano(price: str) -> int:
+def nano_of(price: str) -> int:
     """A decimal text with at most 9 places as an integer of 1e-9."""
     whole, _, places = price.partition(".")
     return int(whole) * NANO + int(f"{places:0<9}"[:9])
@@ -252,7 +288,9 @@ def price(card: Card, usage: Mapping[str, int]) -> Priced:
     Each unit is charged for what its more specific priced units leave of it. Counts that contradict each
     other (more cache reads than input) count as zero remainder and make the result 'partial'.
     """
-    steps, divisor, shape, free = card.plan
+    steps, divisor, shape, free, graduated = card.plan
+    if BEFORE in usage:
+        return _further(card, usage)
     if "reasoning_tokens" in usage:
         usage = {REASONING: usage["reasoning_tokens"], **usage}
     covered, missing, odd = shape.covered, [], []
@@ -279,6 +317,8 @@ def price(card: Card, usage: Mapping[str, int]) -> Priced:
                     rate = dearer
                     break
             total += rest * rate
+    for position, further in graduated:
+        total += sum(max(0, remainders[position] - above) * rate for above, rate in further)
     if shape.joins:
         odd.extend(
             join
@@ -292,6 +332,18 @@ def price(card: Card, usage: Mapping[str, int]) -> Priced:
     return Priced(nano, "free" if free else "priced", ())
 
 
+def _further(card: Card, usage: Mapping[str, int]) -> Priced:
+    """What `usage` costs after `before` units of the same kind in its month: the difference of two sums from zero, so
+    that the parts of a month add up to the whole to the nano, however it was cut."""
+    before = usage[BEFORE]
+    counts = {key: count for key, count in usage.items() if key != BEFORE}
+    whole = price(card, {key: before + count for key, count in counts.items()})
+    past = price(card, dict.fromkeys(counts, before))
+    if whole.nano is None or past.nano is None:
+        return whole
+    return whole._replace(nano=whole.nano - past.nano)
+
+
 def _plan(rates: Rates) -> Plan:
     from math import lcm
 
@@ -300,94 +352,23 @@ def _plan(rates: Rates) -> Plan:
     steps = []
     for key, parts in shape.order:
         scale = divisor // rates[key]["per"]
-        tiers = [(above, _nano(dearer) * scale) for above, dearer in rates[key].get("tiers", ())]
+        tiers = [(above, nano_of(dearer) * scale) for above, dearer in rates[key].get("tiers", ())]
         absent = (
             1 if key == "requests" else 0
         )  # every event is one request; a provider never reports the count
-        steps.append((key, absent, parts, _nano(rates[key]["price"]) * scale, tuple(reversed(tiers))))
-    free = not any(rate or any(dearer for _, dearer in tiers) for *_, rate, tiers in steps)
-    return Plan(tuple(steps), divisor, shape, free)
+        steps.append((key, absent, parts, nano_of(rates[key]["price"]) * scale, tuple(reversed(tiers))))
+    graduated = tuple(
+        (position, tuple(_increases(rates[key], divisor)))
+        for position, (key, _) in enumerate(shape.order)
+        if "graduated" in rates[key]
+    )
+    free = not graduated and not any(rate or any(dearer for _, dearer in tiers) for *_, rate, tiers in steps)
+    return Plan(tuple(steps), divisor, shape, free, graduated)
 
 
-# --- the catalogue as a whole -------------------------------------------------------------------------------
-
-
-def dearest(models: Iterable[Entry], provider: str, at_us: int, source: str, version: str) -> Card | None:
-    """The dearest current text model: what enforcement assumes of a model it has no price for.
-
-    By the list price of one input plus one output token (below any tier). Text: both are priced, and the id
-    names no audio, image, embedding or the like. Current: not marked deprecated; and where a quarter of the
-    candidates have variants (the base keeps batch and tier prices only of models on the maker's present price
-    list), one that does.
-    """
-    stamp = _stamp(at_us)
-    found = [(_token_sum(rates_at(entry, stamp)), entry) for entry in models if _is_text(entry)]
-    priced = [(cost, entry) for cost, entry in found if cost]
-    listed = [(cost, entry) for cost, entry in priced if "variants" in entry]
-    chosen = listed if 4 * len(listed) >= len(priced) else priced
-    if not chosen:
-        return None
-    _, entry = max(chosen, key=lambda item: (item[0], item[1]["id"]))
-    return resolve(entry, provider, at_us, {}, source, version)
-
-
-def _is_text(entry: Entry) -> bool:
-    return not entry.get("deprecated") and not any(word in entry["id"].lower() for word in _NOT_TEXT)
-
-
-def _token_sum(rates: Mapping[str, Any]) -> int:
-    """Nano of a million input and a million output tokens; 0 unless both have a price."""
-    pair = [rates.get("input_tokens"), rates.get("output_tokens")]
-    nanos = [_nano(rate if isinstance(rate, str) else rate[0]) for rate in pair if rate]
-    return sum(nanos) if len(nanos) == 2 and all(nanos) else 0
-
-
-def models_of(catalog: Mapping[str, Any], provider: str) -> list[Entry]:
-    """A provider's own models, then those of the providers it falls back to (one step, list prices only: a
-    fallback never offers the maker's variants, as in genai-prices)."""
-    providers = catalog["providers"]
-    models: list[Entry] = list(providers[provider]["models"])
-    for other in providers[provider].get("fallback", ()):
-        for entry in providers.get(other, {}).get("models", ()):
-            models.append({key: value for key, value in entry.items() if key != "variants"})
-    return models
-
-
-def read_catalog(path: str) -> dict[str, Any]:
-    """catalog.json. Raises OSError, or ValueError for anything that is not a catalogue of schema 1."""
-    import json
-
-    with open(path, "rb") as file:
-        catalog = json.loads(file.read())
-    if (
-        not isinstance(catalog, dict)
-        or catalog.get("schema") != 1
-        or not isinstance(catalog.get("providers"), dict)
-    ):
-        raise ValueError("not a costmon price catalogue of schema 1")
-    return catalog
-
-
-def seed_rows(path: str) -> list[tuple[str, int, str, str, str]]:
-    """catalog.json as rows (provider, layer, source, version, models as JSON) of the ledger's table
-    `catalog`."""
-    catalog = read_catalog(path)
-    builtin = [
-        (provider, 1, part["source"], part["version"], compact_json(part["models"]))
-        for provider, part in catalog.get("builtin", {}).items()
-    ]
-    return base_rows(catalog) + builtin
-
-
-def base_rows(catalog: Mapping[str, Any]) -> list[tuple[str, int, str, str, str]]:
-    """The base layer of `seed_rows`."""
-    source, version = str(catalog["source"]), str(catalog["version"])
-    return [
-        (name, 2, source, version, compact_json(models_of(catalog, name))) for name in catalog["providers"]
-    ]
-
-
-def compact_json(value: object) -> str:
-    import json
-
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+def _increases(rate: dict[str, Any], divisor: int) -> Iterable[tuple[int, int]]:
+    """(count above which, what each further one costs more, nano / divisor); a price may fall again."""
+    last = nano_of(rate["price"])
+    for above, price in rate["graduated"]:
+        yield above * rate["per"], (nano_of(price) - last) * (divisor // rate["per"])
+        last = nano_of(price)

@@ -487,7 +487,7 @@ def _seed(db: Connection) -> None:
     db.executemany("insert or ignore into setting values (?, ?)", settings.items())
     catalog = os.path.join(paths.bundled("pricing"), "catalog.json")
     try:
-        from costmon.shim.cards import seed_rows
+        from costmon.shim.catalogue import seed_rows
 
         rows = seed_rows(catalog)
     except (OSError, ValueError) as error:

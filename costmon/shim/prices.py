@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from costmon.shim import cards
+from costmon.shim import cards, catalogue
 from costmon.shim.events import Usage
 from costmon.shim.money import NANO, divide_half_even
 
@@ -96,7 +96,7 @@ class Prices:
         names = [provider, *(maker for maker in MAKERS if maker != provider)] if anywhere else [provider]
         for spelling in _spellings(model):
             for name in names:
-                card = cards.lookup(self._of(db, name), name, spelling, at, context)
+                card = cards.find_card(lambda of: self._of(db, of), name, spelling, at, context)
                 if card is not None:
                     return card
         return None
@@ -116,7 +116,7 @@ class Prices:
         if provider not in self._dearest:
             layers = self._of(db, provider)
             found = [
-                cards.dearest(models, provider, at, source, version)
+                catalogue.dearest(models, provider, at, source, version)
                 for _, source, version, models in layers[-1:]
             ]
             self._dearest[provider] = found[0] if found else None

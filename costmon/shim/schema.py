@@ -7,8 +7,11 @@ one only adds tables or defaulted columns, because a host may run an older shim.
 
 from __future__ import annotations
 
-_DIMENSIONS = "provider, model, app, route, job, currency"
-_SUMS = ("calls", "errors", "input_tokens", "output_tokens", "cost", "unpriced", "estimated")
+DIMENSIONS = "provider, model, app, route, job, currency"
+_FIRST_SUMS = ("calls", "errors", "input_tokens", "output_tokens", "cost", "unpriced", "estimated")
+SUMS = (*_FIRST_SUMS, "partial", "estimated_cost", "assumed")
+"""What a rollup sums. `cost` is the known cost, of which `estimated_cost` rests on estimated usage; `assumed` is what the
+`unpriced` calls are assumed to have cost, in the rollup's currency; `partial` counts calls with a part unpriced."""
 
 
 def _rollup(table: str, slot: str) -> str:
@@ -18,19 +21,21 @@ def _rollup(table: str, slot: str) -> str:
         currency text not null,
         calls integer not null, errors integer not null, input_tokens integer not null, output_tokens integer not null,
         cost integer not null, unpriced integer not null, estimated integer not null,
-        primary key ({slot}, {_DIMENSIONS})
+        primary key ({slot}, {DIMENSIONS})
     ) without rowid"""
 
 
 def _add(table: str, slot: str, slot_value: str, row: str, sign: str) -> str:
     """Add (or, with sign '-', take back) one settled event to a rollup."""
-    updates = ", ".join(f"{name} = {name} + excluded.{name}" for name in _SUMS)
-    return f"""insert into {table} ({slot}, {_DIMENSIONS}, {", ".join(_SUMS)})
+    updates = ", ".join(f"{name} = {name} + excluded.{name}" for name in SUMS)
+    return f"""insert into {table} ({slot}, {DIMENSIONS}, {", ".join(SUMS)})
         values ({slot_value}, {row}.provider, {row}.model, {row}.app, {row}.route, {row}.job, {row}.currency,
             {sign}1, {sign}({row}.outcome <> 'ok'), {sign}coalesce({row}.input_tokens, 0),
             {sign}coalesce({row}.output_tokens, 0), {sign}coalesce({row}.cost, 0), {sign}({row}.cost is null),
-            {sign}({row}.cost_status = 'estimated'))
-        on conflict ({slot}, {_DIMENSIONS}) do update set {updates};"""  # noqa: S608 - names are ours
+            {sign}({row}.cost_status = 'estimated'), {sign}({row}.cost_status = 'partial'),
+            {sign}iif({row}.cost_status = 'estimated', coalesce({row}.cost, 0), 0),
+            {sign}iif({row}.cost is null, coalesce({row}.charge, 0), 0))
+        on conflict ({slot}, {DIMENSIONS}) do update set {updates};"""  # noqa: S608 - names are ours
 
 
 def _both(row: str, sign: str) -> str:
@@ -84,13 +89,6 @@ _LEDGER = (
     "create index if not exists event_open on event (lease_until) where state = 'reserved'",
     _rollup("rollup_quarter", "slot_at"),
     _rollup("rollup_day", "day_at"),
-    f"""create trigger if not exists event_inserted after insert on event when new.state = 'settled'
-        begin {_both("new", "")} end""",
-    f"""create trigger if not exists event_settled after update on event
-        when new.state = 'settled' and old.state = 'reserved' begin {_both("new", "")} end""",
-    f"""create trigger if not exists event_corrected after update on event
-        when new.state = 'settled' and old.state = 'settled'
-        begin {_both("old", "-")} {_both("new", "")} end""",
     """create table if not exists budget (
         id integer primary key,
         name text not null unique,
@@ -214,5 +212,73 @@ _RULES = (
     ) without rowid""",
 )
 
-STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (("ledger", _LEDGER), ("rules", _RULES))
+_ADDED_SUMS = SUMS[len(_FIRST_SUMS) :]
+_TRIGGERS = (
+    f"""create trigger event_inserted after insert on event when new.state = 'settled'
+        begin {_both("new", "")} end""",
+    f"""create trigger event_settled after update on event
+        when new.state = 'settled' and old.state = 'reserved' begin {_both("new", "")} end""",
+    f"""create trigger event_corrected after update on event
+        when new.state = 'settled' and old.state = 'settled'
+        begin {_both("old", "-")} {_both("new", "")} end""",
+)
+
+
+def _backfill(table: str, slot: str, slot_value: str) -> str:
+    """Fill the sums that came later from the events that are still there."""
+    key = (slot, *DIMENSIONS.split(", "))
+    same = " and ".join(f"{table}.{name} = e.{name}" for name in key)
+    return f"""update {table} set partial = e.partial, estimated_cost = e.estimated_cost, assumed = e.assumed
+        from (select {slot_value} as {slot}, {DIMENSIONS}, sum(cost_status = 'partial') as partial,
+            sum(iif(cost_status = 'estimated', coalesce(cost, 0), 0)) as estimated_cost,
+            sum(iif(cost is null, coalesce(charge, 0), 0)) as assumed
+            from event where state = 'settled' and (cost is null or cost_status in ('partial', 'estimated'))
+            group by {slot_value}, {DIMENSIONS}) as e
+        where {same}"""  # noqa: S608 - names are ours
+
+
+_BANDS = (
+    *(f"drop trigger if exists {name}" for name in ("event_inserted", "event_settled", "event_corrected")),
+    *(
+        f"alter table {table} add column {name} integer not null default 0"
+        for table in ("rollup_quarter", "rollup_day")
+        for name in _ADDED_SUMS
+    ),
+    _backfill("rollup_quarter", "slot_at", "created_at - created_at % 900000000"),
+    _backfill("rollup_day", "day_at", "local_day_at"),
+    *_TRIGGERS,
+    # One repricing of past events; it may be reverted. `scope` is JSON; totals are JSON, nano by currency.
+    """create table if not exists reprice_run (
+        id integer primary key, at integer not null, kind text not null
+            check (kind in ('correction', 'change', 'unknown', 'revert')),
+        reason text not null, by text not null, scope text not null,
+        state text not null check (state in ('running', 'done', 'reverted')),
+        events integer not null default 0, old_total text not null default '{}', new_total text not null default '{}',
+        reverts integer
+    )""",
+    # What an event said before a run; `charges` as in event.
+    """create table if not exists cost_revision (
+        run_id integer not null, event_id text not null,
+        cost integer, currency text not null, cost_status text not null, price_version text, charge integer,
+        charges text not null,
+        primary key (run_id, event_id)
+    ) without rowid""",
+    # Events before `until_at` keep their cost: their bill is settled.
+    """create table if not exists price_lock (
+        id integer primary key, until_at integer not null, reason text not null, by text not null,
+        created_at integer not null, lifted_at integer
+    )""",
+    # When a resource ran (servers), as announced; `stopped_at` null = it runs.
+    """create table if not exists meter_run (
+        id integer primary key, resource text not null, started_at integer not null, stopped_at integer,
+        by text not null
+    )""",
+    # How far a resource is accounted for: `reading` is JSON of the last measurement (counters, bytes, boot time).
+    """create table if not exists meter (
+        resource text primary key, since integer not null, accounted_until integer not null,
+        reading text not null default '{}'
+    ) without rowid""",
+)
+
+STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (("ledger", _LEDGER), ("rules", _RULES), ("bands", _BANDS))
 VERSION = len(STEPS)

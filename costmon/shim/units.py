@@ -16,7 +16,9 @@ REASONING = "output_reasoning_tokens"
 # gap.
 OUTPUT_BYTES = "output_bytes"
 """Bytes of text an answer had: kept beside its usage to learn tokens per byte from, and never billed."""
-_NO_UNITS = frozenset({"total_tokens", "requests", OUTPUT_BYTES})
+BEFORE = "before"
+"""How much of the same unit the month had already used: what graduated rates go on from."""
+_NO_UNITS = frozenset({"total_tokens", "requests", OUTPUT_BYTES, BEFORE})
 
 
 class Unit(NamedTuple):
@@ -63,6 +65,11 @@ _OTHERS = (
     ("storage_searches", 1000, "tools storage_search"),
     ("code_executions", 1000, "tools code_execution"),
     ("requests", 1000, "requests"),
+    # Resources, which genai-prices has not; their cards say what a price is per (an hour, a GB-month, a GB, a month).
+    ("resource_seconds", 3600, "resource time"),
+    ("storage_byte_seconds", 730 * 3600 * 10**9, "resource storage"),
+    ("transfer_bytes", 10**9, "resource transfer"),
+    ("subscription_seconds", 730 * 3600, "resource subscription"),
 )
 _units: dict[str, Unit] = {}
 _shapes: dict[tuple[str, ...], Shape] = {}

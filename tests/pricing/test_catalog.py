@@ -16,7 +16,7 @@ import pytest
 from costmon import paths
 from costmon.pricing import build
 from costmon.pricing.catalog import builtin_layer, compiled
-from costmon.shim import cards
+from costmon.shim import cards, catalogue
 
 FOLDER = paths.bundled("pricing")
 CATALOG = os.path.join(FOLDER, "catalog.json")
@@ -40,7 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.skipif(
-    cards.read_catalog(CATALOG)["version"] != version("genai-prices"),
+    catalogue.read_catalog(CATALOG)["version"] != version("genai-prices"),
     reason="another genai-prices is installed than catalog.json was built from: run `costmon prices build`",
 )
 def test_catalog_is_what_the_installed_genai_prices_says() -> None:
@@ -55,7 +55,7 @@ def test_catalog_holds_our_corrections_as_compiled() -> None:
     """A ledger seeded from catalog.json alone has the same corrections as one compiled from the TOML files."""
     layer, problems = builtin_layer(FOLDER)
     assert problems == []
-    assert cards.read_catalog(CATALOG)["builtin"] == layer
+    assert catalogue.read_catalog(CATALOG)["builtin"] == layer
     assert {name: part["version"] for name, part in layer.items()} == {
         "anthropic": "2026.11.20",
         "mistral": "2026.11.20",
@@ -65,7 +65,7 @@ def test_catalog_holds_our_corrections_as_compiled() -> None:
 def test_compiled_equals_the_seed() -> None:
     """Whoever creates the ledger, shim or engine, it holds the same prices."""
     everything = compiled(None)
-    assert sorted(everything.rows) == sorted(cards.seed_rows(CATALOG))
+    assert sorted(everything.rows) == sorted(catalogue.seed_rows(CATALOG))
     assert everything.problems == ()
     assert (everything.source, everything.checked) == (
         "genai-prices",

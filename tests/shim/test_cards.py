@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from costmon import paths
-from costmon.shim import cards
+from costmon.shim import cards, catalogue
 from costmon.shim.timestamps import to_us
 
 NOW = "2026-11-20T12:00:00"
@@ -24,12 +24,12 @@ def us(stamp: str) -> int:
 
 @cache
 def catalog() -> dict[str, Any]:
-    return cards.read_catalog(os.path.join(paths.bundled("pricing"), "catalog.json"))
+    return catalogue.read_catalog(os.path.join(paths.bundled("pricing"), "catalog.json"))
 
 
 @cache
 def layers(provider: str) -> list[tuple[int, str, str, list[dict[str, Any]]]]:
-    base = [(2, "genai-prices", "0.2.3", cards.models_of(catalog(), provider))]
+    base = [(2, "genai-prices", "0.2.3", catalogue.models_of(catalog(), provider))]
     ours = catalog()["builtin"].get(provider)
     return ([(1, ours["source"], ours["version"], ours["models"])] if ours else []) + base
 
@@ -346,7 +346,7 @@ def test_card_says_what_it_is() -> None:
 def test_dearest_is_a_text_model_on_the_present_list() -> None:
     """What an unknown Claude is assumed to cost is a model on sale, not a retired Opus at 15/75."""
     found = {
-        name: cards.dearest(cards.models_of(catalog(), name), name, us(NOW), "s", "v")
+        name: catalogue.dearest(catalogue.models_of(catalog(), name), name, us(NOW), "s", "v")
         for name in ("anthropic", "openai", "mistral", "elevenlabs")
     }
     assert {name: card and card.model for name, card in found.items()} == {
@@ -359,7 +359,7 @@ def test_dearest_is_a_text_model_on_the_present_list() -> None:
 
 def test_seed_has_every_provider_and_fallbacks() -> None:
     """An app that starts before costmon ever ran is priced, Azure's OpenAI models included."""
-    rows = cards.seed_rows(os.path.join(paths.bundled("pricing"), "catalog.json"))
+    rows = catalogue.seed_rows(os.path.join(paths.bundled("pricing"), "catalog.json"))
     assert {(name, layer) for name, layer, *_ in rows} >= {("openai", 2), ("azure", 2), ("anthropic", 1)}
     assert len({(name, layer) for name, layer, *_ in rows}) == len(rows)
     assert card_of("azure", "gpt-4o").rates["input_tokens"]["price"] == "2.5"
@@ -371,7 +371,7 @@ def test_a_broken_catalogue_is_a_value_error(tmp_path: Any) -> None:
         path = tmp_path / "catalog.json"
         path.write_text(text)
         with pytest.raises(ValueError):
-            cards.seed_rows(str(path))
+            catalogue.seed_rows(str(path))
 
 
 counts = st.integers(min_value=0, max_value=10**12)

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from costmon.budget.periods import period_at, period_before, periods, periods_until
+from costmon.shim.schema import SUMS as _SUMS
 
 MONTHS_AHEAD = 25
 _DIMENSIONS = ("provider", "model", "app", "route", "job", "currency")
-_SUMS = ("calls", "errors", "input_tokens", "output_tokens", "cost", "unpriced", "estimated")
 # A made-up clock may have left events anywhere; outside 2000 to 2100 they keep the day they have.
 _CALENDAR = (946_684_800_000_000, 4_102_444_800_000_000)
 _QUARTER_US = 900_000_000
