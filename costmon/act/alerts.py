@@ -97,8 +97,8 @@ class Crossing(NamedTuple):
 
     `level` is the highest of `levels` (percent) reached. `start`, `end` and `crosses_at` (when the limit is
     reached at the present rate) are aware. `at_95` is 'block-nonessential' or 'warn', `at_100` 'block' or
-    'warn', as in the config. `unpriced` counts calls that `spent` does not contain; `ratio` (1.0 = the limit)
-    is only shown.
+    'warn', as in the config. `spent` is what the budget counts, with what its `unpriced` calls are assumed to have cost;
+    it lies between `low` and `high`, if these are known. `ratio` (1.0 = the limit) is only shown.
     """
 
     budget: str
@@ -117,6 +117,8 @@ class Crossing(NamedTuple):
     at_100: str = "block"
     unpriced: int = 0
     crosses_at: datetime | None = None
+    low: Money | None = None
+    high: Money | None = None
 
 
 def claim(db: sqlite3.Connection, alert: Alert, now_us: int, claimed_by: str) -> bool:
@@ -234,10 +236,13 @@ def _spent(crossing: Crossing) -> str:
     percent = int(round(crossing.ratio * 100, 6))
     spent, limit = format_money(*crossing.spent), format_money(*crossing.limit)
     span = _PERIODS.get(crossing.period, f"this {crossing.period}")
-    if crossing.unpriced:
-        calls = f"{crossing.unpriced} call{'s' if crossing.unpriced > 1 else ''} unpriced"
-        return f"Spent at least {spent} of {limit} {span} ({percent} %, {calls})"
-    return f"Spent {spent} of {limit} {span} ({percent} %)"
+    calls = f"{crossing.unpriced} call{'s' if crossing.unpriced > 1 else ''} unpriced"
+    unpriced = f", {calls}" if crossing.unpriced else ""
+    if crossing.low is not None and crossing.high is not None:
+        low, high = format_money(*crossing.low), format_money(*crossing.high)
+        if low != high:
+            return f"Spent {spent}, between {low} and {high}, of {limit} {span} ({percent} %{unpriced})"
+    return f"Spent {spent} of {limit} {span} ({percent} %{unpriced})"
 
 
 def _consequence(crossing: Crossing, level: int) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 from costmon.budget.periods import period_at
 from costmon.budget.status import BudgetRow, PeriodRow
+from costmon.shim.money import Rate, convert
+from costmon.store.queries import uncertain_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -33,3 +36,33 @@ def period_row(db: sqlite3.Connection, budget: BudgetRow, now_us: int) -> Period
     ).fetchone()
     period = period_at(budget.period, budget.time_zone, now_us)
     return PeriodRow(*period) if row is None else PeriodRow(row[0], row[1], period.label, *row[2:])
+
+
+class Uncertain(NamedTuple):
+    """What of a budget's `spent` rests on estimated usage (nano of its currency), and how many calls have a part without
+    a price."""
+
+    estimated_cost: int
+    partial: int
+
+
+def uncertain(
+    db: sqlite3.Connection,
+    budget: BudgetRow,
+    period: PeriodRow,
+    rate: Callable[[str, str, int], Rate | None],
+    now_us: int,
+) -> Uncertain:
+    """From the rollups: weeks and months by the operator's local days, at the `rate` of `now_us`. Never more than is
+    spent."""
+    rows = uncertain_of(
+        db,
+        period.start_us,
+        period.end_us,
+        budget.scope_key,
+        budget.scope_value,
+        days=budget.period != "day",
+    )
+    rates = [(rate(currency or "USD", budget.currency, now_us), cost) for currency, cost, _ in rows]
+    estimated = sum(convert(cost, found) for found, cost in rates if found is not None)
+    return Uncertain(min(estimated, period.spent), sum(row[2] for row in rows))

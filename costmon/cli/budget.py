@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from costmon.budget.bands import Band
     from costmon.budget.status import BudgetRow, PeriodRow, Standing
     from costmon.config import Config
     from costmon.store import Store
@@ -256,9 +257,28 @@ def opened() -> Iterator[Store]:
         store.close()
 
 
-def _current() -> list[tuple[BudgetRow, PeriodRow, Standing]]:
+def _current() -> list[tuple[BudgetRow, PeriodRow, Standing, Band]]:
+    """Every budget with where it stands and its band: nano of its currency."""
+    from costmon.budget.bands import band
+    from costmon.budget.rows import uncertain
+    from costmon.shim import policy
+
     with opened() as store:
-        return _standings(store)
+        rate, now = policy.load(store.db).rate, store.now()
+        return [
+            (
+                row,
+                period,
+                standing,
+                band(
+                    period.spent,
+                    estimated=uncertain(store.db, row, period, rate, now).estimated_cost,
+                    assumed=period.assumed,
+                    reserved=period.reserved,
+                ),
+            )
+            for row, period, standing in _standings(store)
+        ]
 
 
 def _standings(store: Store) -> list[tuple[BudgetRow, PeriodRow, Standing]]:
@@ -276,7 +296,7 @@ def _standings(store: Store) -> list[tuple[BudgetRow, PeriodRow, Standing]]:
 
 # --- what it says ---
 
-_TITLES = ("NAME", "SCOPE", "PERIOD", "SPENT", "LIMIT", "USED", "LEVEL", "RESETS")
+_TITLES = ("NAME", "SCOPE", "PERIOD", "SPENT", "BETWEEN", "LIMIT", "USED", "LEVEL", "RESETS")
 
 
 def _describe(row: BudgetRow, period: PeriodRow) -> str:
@@ -311,11 +331,20 @@ def _spent(row: BudgetRow, period: PeriodRow) -> str:
     return f"≥ {spent}, {period.unpriced} {'call' if period.unpriced == 1 else 'calls'} unpriced"
 
 
-def _cells(row: BudgetRow, period: PeriodRow, standing: Standing) -> tuple[str, ...]:
+def _cells(row: BudgetRow, period: PeriodRow, standing: Standing, band: Band) -> tuple[str, ...]:
     from costmon.shim.money import format_money
 
+    low, high = format_money(band.low, row.currency), format_money(band.high, row.currency)
+    between = f"{low} – {high}" if low != high else "-"
     return (
-        *(row.name, row.scope, row.period, _spent(row, period), format_money(row.amount, row.currency)),
+        *(
+            row.name,
+            row.scope,
+            row.period,
+            _spent(row, period),
+            between,
+            format_money(row.amount, row.currency),
+        ),
         *(
             f"{standing.used * 100 // row.amount} %",
             str(standing.level or "-"),
@@ -329,7 +358,7 @@ def table(rows: list[tuple[str, ...]]) -> str:
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
-def _as_json(row: BudgetRow, period: PeriodRow, standing: Standing) -> dict[str, object]:
+def _as_json(row: BudgetRow, period: PeriodRow, standing: Standing, band: Band) -> dict[str, object]:
     from costmon.shim.money import Money
     from costmon.shim.timestamps import to_iso
 
@@ -345,6 +374,8 @@ def _as_json(row: BudgetRow, period: PeriodRow, standing: Standing) -> dict[str,
         "end": to_iso(period.end_us),
         "limit": money(row.amount),
         "spent": money(period.spent),
+        "low": money(band.low),
+        "high": money(band.high),
         "assumed": money(period.assumed),
         "reserved": money(period.reserved),
         "remaining": money(standing.remaining),

@@ -14,7 +14,7 @@ from costmon.monitor.engine import read_config
 from costmon.monitor.snapshot import BudgetStatus, Snapshot, Spend
 from costmon.monitor.view import build_snapshot
 from costmon.shim.events import clean
-from costmon.shim.money import format_money
+from costmon.shim.money import Money, format_money
 from costmon.store import open_ledger
 
 
@@ -53,6 +53,8 @@ def to_text(s: Snapshot) -> list[str]:
         f"{s.in_flight} in flight · {s.refused_today} refused today"
         + (f" · {s.rules.excused_today} would be refused" if s.rules.excused_today else "")
     )
+    if s.readable:
+        lines.append(_prices(s))
     lines += rule_lines(s.rules)
     for job in s.jobs:
         when = f"next {job.next_run:%Y-%m-%d %H:%M:%S} UTC" if job.next_run else "no plan"
@@ -141,12 +143,14 @@ def to_json(s: Snapshot) -> dict[str, Any]:
 
 
 def _budget_line(b: BudgetStatus) -> str:
-    spent = f"{'≥ ' if b.unpriced else ''}{format_money(*b.spent)}"
+    spent = f"{'≥ ' if b.unpriced or b.partial else ''}{format_money(*b.spent)}{between(b.low, b.high)}"
     parts = [
         f"budget {b.name} ({b.scope}, {b.period}): {spent} of {format_money(*b.limit)}, {b.ratio * 100:.1f} %"
     ]
     if b.unpriced:
-        parts.append(f"{b.unpriced} calls unpriced, assumed {format_money(*b.assumed)}")
+        parts.append(f"{_calls(b.unpriced)} unpriced, assumed {format_money(*b.assumed)}")
+    if b.partial:
+        parts.append(f"{_calls(b.partial)} with a part unpriced")
     if b.reserved.nano:
         parts.append(f"{format_money(*b.reserved)} reserved")
     if b.level:
@@ -168,6 +172,8 @@ def _budget_json(b: BudgetStatus) -> dict[str, Any]:
         "end": _time(b.end),
         "limit": b.limit.to_json(),
         "spent": b.spent.to_json(),
+        "low": b.low.to_json(),
+        "high": b.high.to_json(),
         "assumed": b.assumed.to_json(),
         "reserved": b.reserved.to_json(),
         "remaining": b.remaining.to_json(),
@@ -176,26 +182,54 @@ def _budget_json(b: BudgetStatus) -> dict[str, Any]:
         "blocks": b.blocks,
         "calls": b.calls,
         "unpriced": b.unpriced,
+        "partial": b.partial,
+        "in_flight": b.in_flight,
         "projected": b.projected.to_json() if b.projected is not None else None,
         "crosses_at": _time(b.crosses_at),
     }
 
 
 def _spend(spend: Spend) -> str:
-    bound = "≥ " if spend.unpriced else ""
-    missing = f", {spend.unpriced} unpriced" if spend.unpriced else ""
-    return f"{bound}{format_money(*spend.cost)} ({spend.calls} calls{missing})"
+    """'≥ $1.20 (between $1.14 and $1.38; 40 calls, 2 unpriced)'."""
+    bound = "≥ " if spend.unpriced or spend.partial else ""
+    counts = ((spend.unpriced, "unpriced"), (spend.partial, "partly priced"), (spend.estimated, "estimated"))
+    parts = [_calls(spend.calls), *(f"{number} {what}" for number, what in counts if number)]
+    if spend.in_flight:
+        parts.append(f"{spend.in_flight} in flight")
+    return f"{bound}{format_money(*spend.cost)}{between(spend.low, spend.high)} ({', '.join(parts)})"
+
+
+def between(low: Money, high: Money) -> str:
+    """' between $1.14 and $1.38', or nothing where both read the same."""
+    texts = format_money(*low), format_money(*high)
+    return f" between {texts[0]} and {texts[1]}" if texts[0] != texts[1] else ""
+
+
+def _calls(number: int) -> str:
+    return "1 call" if number == 1 else f"{number:,} calls"
+
+
+def _prices(s: Snapshot) -> str:
+    if s.prices_checked is None:
+        return "prices: no base catalogue, every model is unpriced"
+    days = max(0, (s.at - s.prices_checked).days)
+    age = "of today" if not days else f"{days} day{'s' if days > 1 else ''} old"
+    return f"prices: {s.prices_source}, {age}"
 
 
 def _spend_json(spend: Spend) -> dict[str, Any]:
     return {
         "cost": spend.cost.to_json(),
+        "low": spend.low.to_json(),
+        "high": spend.high.to_json(),
         "calls": spend.calls,
         "errors": spend.errors,
         "input_tokens": spend.input_tokens,
         "output_tokens": spend.output_tokens,
         "unpriced": spend.unpriced,
+        "partial": spend.partial,
         "estimated": spend.estimated,
+        "in_flight": spend.in_flight,
     }
 
 

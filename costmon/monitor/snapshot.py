@@ -8,14 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from costmon.budget.bands import Band, band
 from costmon.shim.money import Money
 
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """A sum with what it does not contain: `cost` is a lower bound while `unpriced` > 0.
+    """A sum with what is not known of it: `cost` is the best figure, and lies between `low` and `high`.
 
-    `estimated` counts calls whose usage was estimated, not reported; their cost is inside `cost`.
+    `estimated` counts calls whose usage was estimated, not reported; their cost, `estimated_cost`, is inside `cost`.
+    `unpriced` calls have no price: `assumed` is what enforcement assumes of them. `partial` calls have a part without a
+    price. `in_flight` calls have `reserved` money. All nano of the currency of `cost`.
     """
 
     cost: Money
@@ -25,6 +28,25 @@ class Spend:
     output_tokens: int = 0
     unpriced: int = 0
     estimated: int = 0
+    partial: int = 0
+    in_flight: int = 0
+    estimated_cost: int = 0
+    assumed: int = 0
+    reserved: int = 0
+
+    @property
+    def low(self) -> Money:
+        return Money(self._band.low, self.cost.currency)
+
+    @property
+    def high(self) -> Money:
+        return Money(self._band.high, self.cost.currency)
+
+    @property
+    def _band(self) -> Band:
+        return band(
+            self.cost.nano, estimated=self.estimated_cost, assumed=self.assumed, reserved=self.reserved
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +90,27 @@ class BudgetStatus:
     blocks: str
     """What the budget blocks now: '', 'nonessential' or 'all'."""
     mode: str
+    estimated_cost: int = 0
+    """Nano of `spent` that rests on estimated usage."""
+    partial: int = 0
+    in_flight: int = 0
+
+    @property
+    def low(self) -> Money:
+        return Money(self._band.low, self.spent.currency)
+
+    @property
+    def high(self) -> Money:
+        return Money(self._band.high, self.spent.currency)
+
+    @property
+    def _band(self) -> Band:
+        return band(
+            self.spent.nano,
+            estimated=self.estimated_cost,
+            assumed=self.assumed.nano,
+            reserved=self.reserved.nano,
+        )
 
 
 @dataclass(frozen=True, slots=True)

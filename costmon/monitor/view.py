@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from costmon import paths
 from costmon.act.alerts import notice_text
-from costmon.budget.rows import read_budgets
+from costmon.budget.rows import Uncertain, read_budgets, uncertain
 from costmon.budget.status import BudgetRow, PeriodRow, standing
 from costmon.monitor.lock import holder
 from costmon.monitor.overrides import enforced, unenforced
@@ -29,7 +30,7 @@ from costmon.shim.clock import is_demo, system_clock
 from costmon.shim.money import Money, convert
 from costmon.shim.timestamps import from_iso, to_datetime
 from costmon.store import Store, queries
-from costmon.store.queries import EventRow, NamedSums, RefusalRow, Sums
+from costmon.store.queries import EventRow, Flying, NamedSums, RefusalRow, Sums
 
 FEED_ROWS = 60
 HOUR_US = 3600 * 1_000_000
@@ -45,7 +46,8 @@ def build_snapshot(store: Store, *, mine: bool, warner: str = "") -> Snapshot:
     free = unenforced(db, now)
     display = _Display(rules, settings.get("display_currency") or "USD", now)
     day = policy.local_day_at(db, now)
-    today = display.spend(queries.sums_of_day(db, day))
+    flying = queries.in_flight(db)
+    today = display.spend(queries.sums_of_day(db, day), flying)
     engine = _engine(store.home, mine=mine)
     source, version = queries.base_catalog(db)
     notices = _notices(store, now)
@@ -55,16 +57,22 @@ def build_snapshot(store: Store, *, mine: bool, warner: str = "") -> Snapshot:
         home=store.home,
         currency=display.currency,
         engine=engine,
-        budgets=tuple(_budget(row, period, now, free) for row, period in read_budgets(db, now)),
+        budgets=tuple(
+            _budget(row, period, now, free, uncertain(db, row, period, rules.rate, now), flying)
+            for row, period in read_budgets(db, now)
+        ),
         today=today,
-        hour=display.spend(queries.sums_since(db, now - now % HOUR_US)),
+        hour=display.spend(
+            queries.sums_since(db, now - now % HOUR_US),
+            [call for call in flying if call.created_at >= now - now % HOUR_US],
+        ),
         burn_rate=_burn_rate(store, display, now),
-        by_model=_ranked(display, queries.day_by(db, day, "model"), today),
-        by_app=_ranked(display, queries.day_by(db, day, "app"), today),
+        by_model=_ranked(display, queries.day_by(db, day, "model"), today, _by(flying, "model")),
+        by_app=_ranked(display, queries.day_by(db, day, "app"), today, _by(flying, "app")),
         jobs=tuple(_job(row) for row in queries.jobs(db)),
         switch=_switch(store.home, now),
         feed=_feed(store),
-        in_flight=queries.in_flight(db),
+        in_flight=len(flying),
         refused_today=queries.refused_since(db, day),
         rules=rules_status(store, rules.rules, now, day),
         prices_source=f"{source} {version}".strip(),
@@ -115,9 +123,15 @@ class _Display:
             return 0
         return convert(nano, rate)
 
-    def spend(self, sums: list[Sums]) -> Spend:
+    def spend(self, sums: list[Sums], flying: Sequence[Flying] = ()) -> Spend:
+        """The sums with the calls in flight that belong to them."""
         return Spend(
             cost=Money(sum(self.cost(s.cost, s.currency) for s in sums), self.currency),
+            partial=sum(s.partial for s in sums),
+            in_flight=len(flying),
+            estimated_cost=sum(self.cost(s.estimated_cost, s.currency) for s in sums),
+            assumed=sum(self.cost(s.assumed, s.currency or "USD") for s in sums),
+            reserved=sum(self.cost(call.reserved, call.currency or "USD") for call in flying),
             calls=sum(s.calls for s in sums),
             errors=sum(s.errors for s in sums),
             input_tokens=sum(s.input_tokens for s in sums),
@@ -145,11 +159,20 @@ def _bars(store: Store, display: _Display, now: int) -> tuple[int, ...]:
     return tuple(bars)
 
 
-def _ranked(display: _Display, rows: list[NamedSums], today: Spend) -> tuple[SpendBy, ...]:
+def _by(flying: list[Flying], label: str) -> dict[str, list[Flying]]:
+    found: dict[str, list[Flying]] = {}
+    for call in flying:
+        found.setdefault(getattr(call, label), []).append(call)
+    return found
+
+
+def _ranked(
+    display: _Display, rows: list[NamedSums], today: Spend, flying: dict[str, list[Flying]]
+) -> tuple[SpendBy, ...]:
     by_name: dict[str, list[Sums]] = {}
     for row in rows:
         by_name.setdefault(row.name, []).append(row.sums)
-    spends = [(name, display.spend(sums)) for name, sums in by_name.items()]
+    spends = [(name, display.spend(sums, flying.get(name, []))) for name, sums in by_name.items()]
     spends.sort(key=lambda item: (-item[1].cost.nano, -item[1].calls, item[0]))
     total = today.cost.nano
     return tuple(
@@ -157,7 +180,14 @@ def _ranked(display: _Display, rows: list[NamedSums], today: Spend) -> tuple[Spe
     )
 
 
-def _budget(row: BudgetRow, period: PeriodRow, now: int, free: frozenset[str]) -> BudgetStatus:
+def _budget(
+    row: BudgetRow,
+    period: PeriodRow,
+    now: int,
+    free: frozenset[str],
+    uncertain: Uncertain,
+    flying: list[Flying],
+) -> BudgetStatus:
     at = enforced(row, standing(row, period, now), free)
 
     def money(nano: int) -> Money:
@@ -185,6 +215,11 @@ def _budget(row: BudgetRow, period: PeriodRow, now: int, free: frozenset[str]) -
         crosses_at=to_datetime(at.crosses_at) if at.crosses_at is not None else None,
         blocks=at.blocks,
         mode=row.mode,
+        estimated_cost=uncertain.estimated_cost,
+        partial=uncertain.partial,
+        in_flight=sum(
+            row.scope_key == "all" or getattr(call, row.scope_key) == row.scope_value for call in flying
+        ),
     )
 
 

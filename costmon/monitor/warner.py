@@ -10,9 +10,11 @@ from costmon.act.alerts import Alert, Crossing, Notice, deliver, level_alerts, n
 from costmon.act.channels import Notifier
 from costmon.act.channels.desktop import DesktopNotifier
 from costmon.act.channels.none import NullNotifier
-from costmon.budget.rows import read_budgets
+from costmon.budget.bands import band
+from costmon.budget.rows import read_budgets, uncertain
 from costmon.budget.status import BudgetRow, PeriodRow, standing
 from costmon.errors import CostmonError
+from costmon.shim import policy
 from costmon.shim.clock import system_clock
 from costmon.shim.money import Money
 from costmon.shim.timestamps import to_datetime
@@ -73,10 +75,13 @@ class Warner(Thread):
 def due_alerts(store: Store) -> list[Alert]:
     """One alert for each level each budget has reached in its current period and each notice of a day, sent or not."""
     now = store.now()
+    rate = policy.load(store.db).rate
     levels = [
         alert
         for row, period in read_budgets(store.db, now)
-        for alert in level_alerts(_crossing(row, period, now))
+        for alert in level_alerts(
+            _crossing(row, period, now, uncertain(store.db, row, period, rate, now).estimated_cost)
+        )
     ]
     told = [
         Notice(row.kind, row.subject, row.app, row.day_at, row.detail)
@@ -85,8 +90,9 @@ def due_alerts(store: Store) -> list[Alert]:
     return [*levels, *map(notice_alert, told)]
 
 
-def _crossing(row: BudgetRow, period: PeriodRow, now: int) -> Crossing:
+def _crossing(row: BudgetRow, period: PeriodRow, now: int, estimated: int) -> Crossing:
     at = standing(row, period, now)
+    found = band(period.spent, estimated=estimated, assumed=period.assumed, reserved=period.reserved)
     return Crossing(
         budget=row.name,
         scope=row.scope,
@@ -103,5 +109,7 @@ def _crossing(row: BudgetRow, period: PeriodRow, now: int) -> Crossing:
         at_95=row.at_95,
         at_100=row.at_100,
         unpriced=period.unpriced,
+        low=Money(found.low, row.currency),
+        high=Money(found.high, row.currency),
         crosses_at=to_datetime(at.crosses_at) if at.crosses_at is not None else None,
     )

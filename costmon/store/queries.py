@@ -8,11 +8,13 @@ from __future__ import annotations
 from sqlite3 import Connection
 from typing import Any, NamedTuple
 
+from costmon.shim import schema
+
 SLOT_US = 900 * 1_000_000
 
 
 class Sums(NamedTuple):
-    """The sums of a set of events in one currency; `currency` is '' for calls whose price is unknown."""
+    """The sums of a set of events in one currency; the last three are explained in `schema.SUMS`."""
 
     currency: str
     calls: int
@@ -22,6 +24,22 @@ class Sums(NamedTuple):
     cost: int
     unpriced: int
     estimated: int
+    partial: int = 0
+    estimated_cost: int = 0
+    assumed: int = 0
+
+
+class Flying(NamedTuple):
+    """A call in flight; `reserved` is nano of `currency`."""
+
+    created_at: int
+    provider: str
+    model: str
+    app: str
+    route: str
+    job: str
+    reserved: int
+    currency: str
 
 
 class NamedSums(NamedTuple):
@@ -100,8 +118,7 @@ class NoticeRow(NamedTuple):
     calls: int
 
 
-_SUMS = """currency, sum(calls), sum(errors), sum(input_tokens), sum(output_tokens), sum(cost), sum(unpriced),
-           sum(estimated)"""
+_SUMS = f"currency, {', '.join(f'sum({name})' for name in schema.SUMS)}"
 
 
 def sums_since(db: Connection, slot_at: int) -> list[Sums]:
@@ -176,9 +193,25 @@ def refused_by_rule(db: Connection, at: int, count: int) -> list[RefusedRow]:
     return [RefusedRow(*row) for row in rows]
 
 
-def in_flight(db: Connection) -> int:
+def in_flight(db: Connection) -> list[Flying]:
     """Calls admitted and not yet settled."""
-    return int(db.execute("select count(*) from reservation").fetchone()[0])
+    columns = ", ".join(Flying._fields)
+    return [Flying(*row) for row in db.execute(f"select {columns} from reservation")]  # noqa: S608 - names are ours
+
+
+def uncertain_of(
+    db: Connection, start_at: int, end_at: int, scope_key: str, scope_value: str, *, days: bool
+) -> list[tuple[str, int, int]]:
+    """(currency, cost that rests on estimates, calls with a part unpriced) of a scope in [start_at, end_at), by quarter
+    hours or by the operator's local days."""
+    table, slot = ("rollup_day", "day_at") if days else ("rollup_quarter", "slot_at")
+    scope = "" if scope_key == "all" else f" and {scope_key} = ?"
+    values = [start_at, end_at] + ([] if scope_key == "all" else [scope_value])
+    return db.execute(
+        f"select currency, sum(estimated_cost), sum(partial) from {table}"  # noqa: S608 - names are ours
+        f" where {slot} >= ? and {slot} < ?{scope} group by currency",
+        values,
+    ).fetchall()
 
 
 def jobs(db: Connection) -> list[JobRow]:

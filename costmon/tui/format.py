@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from rich.cells import cell_len, set_cell_size
 
-from costmon.shim.money import NANO, Money, format_money
+from costmon.shim.money import NANO, Money, format_money, has_decimals
 
 _LONGEST = 400
 """Characters of a foreign text that are looked at; no line on any screen is wider."""
@@ -84,9 +84,10 @@ def beside(value: Money, other: Money) -> str:
 
 
 def short_money(value: Money) -> str:
-    """Like `money`, but from a million on shortened to '$1.2M', so that it fits a narrow column."""
-    units = abs(value.nano) // 1_000_000_000
-    if units < 1_000_000:
+    """Like `money`, but from a million on shortened to '$1.2M', so that it fits a narrow column; without decimals
+    from a hundred million ('₩99,999,999' is as wide as '$999,999.99')."""
+    units = abs(value.nano) // NANO
+    if units < (1_000_000 if has_decimals(value.currency) else 100_000_000):
         return money(value)
     return money(Money(value.nano // 1_000_000, value.currency), places=1) + "M"
 

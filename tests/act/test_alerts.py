@@ -286,9 +286,13 @@ def test_a_jump_makes_one_alert_for_each_level() -> None:
 
 
 def test_unpriced_calls_are_not_counted_as_free() -> None:
-    """When calls have no price the pop-up says 'at least' and how many."""
-    body = level_alerts(crossing(unpriced=37, crosses_at=None))[-1].body
-    assert body == "Spent at least $9.00 of $10.00 today (90 %, 37 calls unpriced)."
+    """When calls have no price the pop-up says how many, and between what the sum lies."""
+    plain = crossing(unpriced=37, crosses_at=None)
+    assert level_alerts(plain)[-1].body == "Spent $9.00 of $10.00 today (90 %, 37 calls unpriced)."
+    known = plain._replace(low=Money(8_000_000_000, "USD"), high=Money(9_400_000_000, "USD"))
+    assert level_alerts(known)[-1].body == (
+        "Spent $9.00, between $8.00 and $9.40, of $10.00 today (90 %, 37 calls unpriced)."
+    )
 
 
 def test_no_level_no_alert() -> None:

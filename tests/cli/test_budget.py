@@ -217,7 +217,17 @@ def test_list_shows_the_last_good_budgets_of_a_broken_file(file):
 def test_list_is_a_table_for_people(file):
     """Spent, limit, share, level and the end of the period fit one line each."""
     header, row = run("list").splitlines()
-    assert header.split() == ["NAME", "SCOPE", "PERIOD", "SPENT", "LIMIT", "USED", "LEVEL", "RESETS"]
+    assert header.split() == [
+        "NAME",
+        "SCOPE",
+        "PERIOD",
+        "SPENT",
+        "BETWEEN",
+        "LIMIT",
+        "USED",
+        "LEVEL",
+        "RESETS",
+    ]
     assert row.startswith("total")
     assert row.endswith("00:00 KST")
 

@@ -270,7 +270,7 @@ def unpriced() -> Snapshot:
         row(3, state="dropped", cost_status="estimated"),
         *calm().feed[4:],
     )
-    today = Spend(usd("1.23"), calls=311, unpriced=37, errors=4)
+    today = Spend(usd("1.23"), calls=311, unpriced=37, errors=4, assumed=usd("0.94").nano)
     return replace(calm(), budgets=(total,), today=today, feed=feed)
 
 

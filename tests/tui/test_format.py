@@ -89,7 +89,15 @@ def test_an_amount_beside_its_limit_has_the_limits_decimals() -> None:
     assert fmt.beside(Money(150_000, "USD"), limit).startswith("$0.00015")
     assert fmt.beside(Money(0, "USD"), limit) == "$0.00"
     assert fmt.beside(Money(85_200_000, "USD"), Money(100_000_000, "USD")) == "$0.0852"
+    assert fmt.beside(Money(300_000_000, "KRW"), Money(15_000 * 10**9, "KRW")) == "<₩1"
+    assert fmt.beside(Money(2_400_000_000, "KRW"), Money(15_000 * 10**9, "KRW")) == "₩2"
+
+
+def test_sums_are_shortened_only_where_a_column_would_not_hold_them() -> None:
+    """A million won is an everyday sum and keeps its digits; a million dollars does not need its cents."""
     assert fmt.short_money(Money(1_234_567 * 10**9, "USD")) == "$1.2M"
+    assert fmt.short_money(Money(1_234_567 * 10**9, "KRW")) == "₩1,234,567"
+    assert fmt.short_money(Money(123_456_789 * 10**9, "KRW")) == "₩123.5M"
 
 
 def test_details_that_do_not_fit_go_the_least_pressing_first() -> None:

@@ -162,7 +162,7 @@ def test_unknown_cost_is_not_zero() -> None:
     assert "unpriced" in shown[1]
     assert "~$1.20" in shown[2]
     assert "free" in shown[3]
-    assert ("today", "≥ $1.23", "strong") in figures(samples.unpriced(), NOW)
+    assert ("today", "≥ $1.23", "strong", "$1.23–$2.17") in figures(samples.unpriced(), NOW)
 
 
 def test_newer_rows_are_counted_when_the_feed_has_moved_on() -> None:
@@ -221,7 +221,7 @@ def test_what_a_dry_run_let_go_is_not_shown_as_refused() -> None:
     assert "would be refused: b" in shown[1]
     assert shown[1].rstrip().endswith("DRY RUN 17×")
     assert "REFUSED" not in text(table(samples.dry().feed, NOW, 160, ZONE))
-    found = {label: value for label, value, _ in figures(samples.dry(), NOW)}
+    found = {label: value for label, value, *_ in figures(samples.dry(), NOW)}
     assert "refused" not in found
     assert found["dry run"] == "18 let go"
 

@@ -14,7 +14,8 @@ from costmon.tui import keys
 
 _WORDS = (
     ("≥ $1.20", "more was spent: some calls have no known price"),
-    ("~$0.02", "estimated, the provider reported no usage"),
+    ("~$0.02", "rests on estimates, the provider reported no usage"),
+    ("$1.14–$1.38", "least and most: estimates, calls in flight, no price"),
     ("reserved", "money held for calls that are in flight"),
     ("past 80 %", "this warning level was crossed in this period"),
     ("part blocked", "apps that are not essential are refused"),

@@ -10,19 +10,33 @@ from costmon.tui.format import columns, count, cut, duration, fit, short_money
 from costmon.tui.lines import EMPTY, Line, apart, line
 from costmon.tui.widgets.panel import Panel
 
-Figure = tuple[str, str, str]
-"""Label, value, style of the value."""
+Figure = tuple[str, str, str] | tuple[str, str, str, str]
+"""Label, value, style of the value, and what is not certain about it, if anything."""
 
 
 class Figures(Panel):
     BORDER_TITLE = "Spend"
 
+    def watch_snapshot(self) -> None:
+        age = prices_age(self.snapshot) if self.snapshot else ""
+        if age != self.border_subtitle:
+            self.border_subtitle = age
+        super().watch_snapshot()
+
     def lines(self, snapshot: Snapshot, now: datetime, width: int) -> list[Line]:
-        shown = row(figures(snapshot, now), width)
         height = self.screen.size.height
+        shown = row(figures(snapshot, now), width, details=height >= 24)
         if height < 30 or not any(snapshot.hour_bars):
             return shown
         return [*shown, EMPTY, *sparkline(snapshot, width, 2 if height < 50 else 4)]
+
+
+def prices_age(snapshot: Snapshot) -> str:
+    """'prices 11d old': what the sums rest on."""
+    if snapshot.prices_checked is None:
+        return ""
+    days = max(0, (snapshot.at - snapshot.prices_checked).days)
+    return f"prices {days}d old" if days else "prices of today"
 
 
 def figures(snapshot: Snapshot, now: datetime) -> list[Figure]:
@@ -30,11 +44,11 @@ def figures(snapshot: Snapshot, now: datetime) -> list[Figure]:
         return [(label, "unknown", "warn") for label in ("today", "this hour", "burn rate", "calls")]
     today = snapshot.today
     found = [
-        ("today", spend(today), "strong"),
-        ("this hour", spend(snapshot.hour), "strong"),
+        ("today", spend(today), "strong", band(today)),
+        ("this hour", spend(snapshot.hour), "strong", band(snapshot.hour)),
         ("burn rate", f"{short_money(snapshot.burn_rate)}/h", "strong"),
-        ("calls", count(today.calls), "strong"),
-        ("in flight", count(snapshot.in_flight), "name" if snapshot.in_flight else "strong"),
+        ("calls", count(today.calls), "strong", _uncertain(today)),
+        ("in flight", count(snapshot.in_flight), "name" if snapshot.in_flight else "strong", _held(today)),
         *_refused(snapshot),
     ]
     if today.errors:
@@ -57,7 +71,25 @@ def _refused(snapshot: Snapshot) -> list[Figure]:
 
 
 def spend(part: Spend) -> str:
-    return f"≥ {short_money(part.cost)}" if part.unpriced else short_money(part.cost)
+    """'≥ $1.20' where a part has no price, '~$1.20' where a part rests on estimates."""
+    mark = "≥ " if part.unpriced or part.partial else "~" if part.estimated else ""
+    return mark + short_money(part.cost)
+
+
+def band(part: Spend) -> str:
+    """'$1.14–$1.38': what the sum may be at least and at most; '' where that reads the same."""
+    low, high = short_money(part.low), short_money(part.high)
+    return f"{low}–{high}" if low != high else ""
+
+
+def _uncertain(part: Spend) -> str:
+    if part.unpriced or part.partial:
+        return f"{count(part.unpriced + part.partial)} unpriced"
+    return f"{count(part.estimated)} estimated" if part.estimated else ""
+
+
+def _held(part: Spend) -> str:
+    return f"{short_money(Money(part.reserved, part.cost.currency))} held" if part.reserved else ""
 
 
 def next_due(jobs: tuple[JobStatus, ...]) -> JobStatus | None:
@@ -65,15 +97,18 @@ def next_due(jobs: tuple[JobStatus, ...]) -> JobStatus | None:
     return jobs[min(planned)[1]] if planned else None
 
 
-def row(found: list[Figure], width: int) -> list[Line]:
-    """Labels over values in equal columns; what does not fit is left out from the end."""
+def row(found: list[Figure], width: int, *, details: bool = False) -> list[Line]:
+    """Labels over values in equal columns; what does not fit is left out from the end. With `details` a line below
+    says what is not certain, if anything is; a band that is cut would lie, so it is left out."""
     number = max(1, min(len(found), width // 11))
     each = width // number
     each = min(each, 20)
     shown = found[:number]
-    labels = line(*((fit(label, each), "dim") for label, _, _ in shown))
-    values = line(*((fit(cut(value, each - 1), each), style) for _, value, style in shown))
-    return [labels, values]
+    labels = line(*((fit(label, each), "dim") for label, *_ in shown))
+    values = line(*((fit(cut(figure[1], each - 1), each), figure[2]) for figure in shown))
+    notes = [figure[3] if len(figure) > 3 and len(figure[3]) < each else "" for figure in shown]
+    below = [line(*((fit(note, each), "dim") for note in notes))] if details and any(notes) else []
+    return [labels, values, *below]
 
 
 def sparkline(snapshot: Snapshot, width: int, height: int) -> list[Line]:

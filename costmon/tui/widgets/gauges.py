@@ -98,7 +98,7 @@ def about(budget: BudgetStatus) -> str:
 def spent_of(budget: BudgetStatus) -> str:
     """A lower bound says so with '≥'."""
     spent = beside(budget.spent, budget.limit)
-    return f"≥ {spent}" if budget.unpriced else spent
+    return f"≥ {spent}" if budget.unpriced or budget.partial else spent
 
 
 def gauge_bar(budget: BudgetStatus, width: int) -> Line:
@@ -171,6 +171,7 @@ def _detail(budget: BudgetStatus, now: datetime, width: int) -> Line:
     return joined(
         [
             (0, _unpriced(budget)),
+            (4, _band(budget)),
             (1, _projection(budget)),
             (2, _crossing(budget, now)),
             (
@@ -197,6 +198,11 @@ def _unpriced(budget: BudgetStatus) -> Line:
         return EMPTY
     calls = "1 call" if budget.unpriced == 1 else f"{budget.unpriced:,} calls"
     return line((f"{calls} unpriced (assumed {beside(budget.assumed, budget.limit)})", "warn"))
+
+
+def _band(budget: BudgetStatus) -> Line:
+    low, high = beside(budget.low, budget.limit), beside(budget.high, budget.limit)
+    return line((f"between {low} and {high}", "dim")) if low != high else EMPTY
 
 
 def _projection(budget: BudgetStatus) -> Line:

@@ -7,8 +7,9 @@ from datetime import datetime
 from rich.cells import cell_len
 
 from costmon.monitor.snapshot import Snapshot, SpendBy
-from costmon.tui.format import bar, count, cut, fit, on_the_point, percent, safe, short_money
+from costmon.tui.format import bar, count, cut, fit, on_the_point, percent, safe
 from costmon.tui.lines import Line, line
+from costmon.tui.widgets.figures import band, spend
 from costmon.tui.widgets.panel import Panel
 
 _NOTHING = (("Nothing spent today.", "dim"),)
@@ -29,24 +30,26 @@ class Apps(Panel):
 
 
 def shares(rows: tuple[SpendBy, ...], width: int) -> list[Line]:
-    """Name, bar, share, cost and (with room) calls; costs stand on the decimal point."""
+    """Name, bar, share, cost and (with room) its band and the calls; costs stand on the decimal point."""
     if not rows:
         return [_NOTHING]
     costs = {row: _cost(row) for row in rows}
     aligned = on_the_point(costs.values())
     money_width = max(len(text) for text in aligned.values())
     calls = 13 if width >= 60 else 0
-    figures = 1 + 6 + 2 + money_width + calls
+    bands = max(cell_len(band(row.spend)) for row in rows)
+    bands = bands + 2 if bands and width >= 76 + bands else 0
+    figures = 1 + 6 + 2 + money_width + bands + calls
     name = min(max(cell_len(safe(row.name)) for row in rows), max(10, width - figures - max(8, width // 4)))
     bars = max(0, width - name - figures)
-    return [_share(row, name, bars, aligned[costs[row]], calls) for row in rows]
+    return [_share(row, name, bars, aligned[costs[row]], bands, calls) for row in rows]
 
 
 def _cost(row: SpendBy) -> str:
-    return f"≥ {short_money(row.spend.cost)}" if row.spend.unpriced else short_money(row.spend.cost)
+    return spend(row.spend)
 
 
-def _share(row: SpendBy, name: int, bars: int, cost: str, calls: int) -> Line:
+def _share(row: SpendBy, name: int, bars: int, cost: str, bands: int, calls: int) -> Line:
     filled, rest = bar(row.share, bars)
     return line(
         fit(cut(safe(row.name) or "(none)", name), name),
@@ -55,5 +58,6 @@ def _share(row: SpendBy, name: int, bars: int, cost: str, calls: int) -> Line:
         (rest, "head"),
         (f"{percent(row.share):>6}", "dim"),
         (f"  {cost}", "strong"),
+        (fit(f"  {band(row.spend)}", bands), "dim"),
         (f"{count(row.spend.calls) + ' calls':>{calls}}" if calls else "", "dim"),
     )
