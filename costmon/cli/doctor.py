@@ -171,7 +171,7 @@ def _prices() -> list[Finding]:
     from costmon.pricing.catalog import compiled
 
     user_file = paths.user_prices_file()
-    found = compiled(user_file if os.path.exists(user_file) else None)
+    found = compiled(user_file)
     findings = [Finding("wrong", "prices", problem) for problem in found.problems]
     if found.checked is None:
         return [*findings, Finding("wrong", "prices", "there is no base catalogue: every model is unpriced")]

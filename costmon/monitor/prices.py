@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 
 from costmon import paths
-from costmon.pricing.catalog import compiled
+from costmon.pricing import resource_prices
+from costmon.pricing.base import updated_file
+from costmon.pricing.catalog import FOLDER, compiled, with_last_good
 from costmon.store import Store
 from costmon.store.queries import settings
 
@@ -13,25 +15,29 @@ from costmon.store.queries import settings
 def compile_prices(store: Store) -> bool:
     """Compile the price layers into the ledger if a file changed since the last time; True if they were.
 
-    A bad file is skipped and named in the setting `prices_error`; the others work.
+    A bad file is named in the setting `prices_error`; what it last gave stays, and the others work.
     """
     user_file = paths.user_prices_file()
     stamp = _stamp(user_file)
     if settings(store.db).get("prices_stamp") == stamp:
         return False
-    found = compiled(user_file if os.path.exists(user_file) else None)
+    found = compiled(user_file)
     db = store.db
     db.execute("begin immediate")
     try:
-        # A layer whose file is broken keeps its last good compile.
-        layers = {row[1] for row in found.rows} if found.problems else {0, 1, 2}
-        db.executemany("delete from catalog where layer = ?", [(layer,) for layer in layers])
+        rows = found.rows
+        kept: dict[str, resource_prices.ResourcePrice] = {}
+        if found.bad:
+            before = db.execute("select provider, layer, source, version, models from catalog").fetchall()
+            rows = with_last_good(found, [tuple(row) for row in before])
+            kept = resource_prices.from_json(settings(db).get("resource_prices", ""))
+        db.execute("delete from catalog")
         db.executemany(
-            "insert into catalog (provider, layer, source, version, models) values (?, ?, ?, ?, ?)",
-            found.rows,
+            "insert into catalog (provider, layer, source, version, models) values (?, ?, ?, ?, ?)", rows
         )
         values = {
             "prices_stamp": stamp,
+            "resource_prices": resource_prices.to_json({**kept, **found.resources}),
             "prices_error": " · ".join(found.problems),
             "prices_checked": f"{found.checked.isoformat()}T00:00:00Z" if found.checked is not None else "",
         }
@@ -48,14 +54,28 @@ def compile_prices(store: Store) -> bool:
 
 
 def _stamp(user_file: str) -> str:
-    """Changes whenever a price file is edited, added or removed, or costmon is upgraded."""
-    folder = paths.bundled("pricing")
-    files = [*sorted(entry.path for entry in os.scandir(folder) if entry.is_file()), user_file]
+    """Changes whenever a price file is edited, added, removed or made readable, or costmon is upgraded."""
+    user_folder = os.path.join(os.path.dirname(user_file), FOLDER)
+    files = [
+        *_listed(paths.bundled("pricing")),
+        updated_file(),
+        user_file,
+        user_folder,
+        *_listed(user_folder),
+    ]
     parts = []
     for path in files:
         try:
             status = os.stat(path)
         except OSError:
             continue
-        parts.append(f"{os.path.basename(path)}:{status.st_mtime_ns}:{status.st_size}")
+        parts.append(f"{os.path.basename(path)}:{status.st_mtime_ns}:{status.st_size}:{status.st_mode:o}")
     return "|".join(parts)
+
+
+def _listed(folder: str) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.path for entry in entries if not entry.is_dir())
+    except OSError:
+        return []

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from costmon.errors import PriceError
 from costmon.pricing.catalog import builtin_layer
+from costmon.pricing.published import group
 from costmon.shim.cards import Entry
 from costmon.shim.catalogue import compact_json
 from costmon.shim.units import units
@@ -43,16 +44,16 @@ def build(folder: str, checked: date) -> dict[str, Any]:
         raise PriceError(
             "genai-prices is not installed; run `pip install genai-prices` and build again"
         ) from error
-    builtin, problems = builtin_layer(folder)
-    if problems:
-        raise PriceError(problems[0])
+    builtin = builtin_layer(folder)
+    for problem in builtin.bad.values():
+        raise PriceError(problem)
     return {
         "schema": 1,
         "source": "genai-prices",
         "version": version("genai-prices"),
         "checked": checked.isoformat(),
         "providers": {provider.id: _provider(provider) for provider in providers},
-        "builtin": builtin,
+        "builtin": builtin.models,
     }
 
 
@@ -117,20 +118,12 @@ def clause(match: object) -> dict[str, Any]:
     for name in ("or", "and"):
         parts = getattr(match, f"{name}_", None)
         if parts is not None:
-            return _group(name, [clause(part) for part in parts])
+            return group(name, [clause(part) for part in parts])
     for name in _PARTS:
         text = getattr(match, name, None)
         if isinstance(text, str):
             return {name: text if name == "regex" else text.lower()}
     raise PriceError(f"genai-prices has a matching rule unknown here ({type(match).__name__})")
-
-
-def _group(name: str, parts: list[dict[str, Any]]) -> dict[str, Any]:
-    same = [part["equals"] for part in parts if "equals" in part]
-    if name == "or" and len(same) > 1:
-        # Within an "or" the order says nothing.
-        parts = [{"in": list(dict.fromkeys(same))}, *(part for part in parts if "equals" not in part)]
-    return parts[0] if len(parts) == 1 else {name: parts}
 
 
 def _when(constraint: Any) -> dict[str, Any]:

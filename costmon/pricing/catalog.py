@@ -3,84 +3,212 @@ hit wins."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from costmon import paths
 from costmon.errors import PriceError
-from costmon.pricing.files import PriceFile, load_price_file
+from costmon.pricing.base import base_catalog_path, damaged
+from costmon.pricing.files import PriceFile, load_price_file, precedence
 from costmon.shim.cards import Entry, matches
-from costmon.shim.catalogue import base_rows, compact_json, read_catalog
+from costmon.shim.catalogue import base_rows, models_json, read_catalog
+
+if TYPE_CHECKING:
+    from costmon.pricing.resource_prices import ResourcePrice
 
 USER, BUILTIN, BASE = 0, 1, 2
+FOLDER = "prices.d"
 Row = tuple[str, int, str, str, str]
 
 
 class Compiled(NamedTuple):
-    """`rows`: (provider, layer, source, version, models as JSON), one per provider and layer. `problems`: one
-    sentence for each file that was left out. `source`, `version`, `checked`: of the base ('' and None without
-    one)."""
+    """`rows`: (provider, layer, source, version, models as JSON), one per provider and layer; an entry of the user's or
+    ours says its `file`. `problems`: one sentence for each file that was left out, `bad` its (layer, name).
+    `source`, `version`, `checked`: of the base ('' and None without one). `resources`: by name, the user's first."""
 
     rows: tuple[Row, ...]
     problems: tuple[str, ...]
     source: str
     version: str
     checked: date | None
+    resources: dict[str, ResourcePrice]
+    bad: frozenset[tuple[int, str]]
+
+
+class Layer(NamedTuple):
+    """The files of one layer together. `models`: {provider: {"source", "version", "models"}}; `bad`: {name: sentence}
+    of the files left out."""
+
+    models: dict[str, dict[str, Any]]
+    resources: dict[str, ResourcePrice]
+    bad: dict[str, str]
 
 
 def compiled(user_file: str | None) -> Compiled:
     """All layers. A file that is wrong is left out and reported; a user file that does not exist is no
-    problem."""
+    problem. The folder prices.d beside it may hold more of them."""
     folder = paths.bundled("pricing")
-    base, problems = _base(os.path.join(folder, "catalog.json"))
-    builtin, faults = builtin_layer(folder)
-    problems += faults
-    rows: list[Row] = []
-    if user_file is not None and os.path.lexists(user_file):
-        try:
-            rows += user_rows(load_price_file(user_file))
-        except PriceError as error:
-            problems.append(str(error))
-    for name, part in builtin.items():
-        rows.append((name, BUILTIN, part["source"], part["version"], compact_json(part["models"])))
-    rows += base_rows(base) if base else []
+    base, problems = _base(base_catalog_path())
+    problems += filter(None, (damaged(),))
+    builtin = builtin_layer(folder)
+    user = user_layer(user_file)
+    rows = [*_rows(USER, user), *_rows(BUILTIN, builtin), *(base_rows(base) if base else ())]
+    bad = {(USER, name) for name in user.bad} | {(BUILTIN, name) for name in builtin.bad}
+    if not base:
+        bad.add((BASE, "catalog.json"))
+    problems += [*user.bad.values(), *builtin.bad.values()]
     checked = date.fromisoformat(base["checked"]) if base else None
-    return Compiled(tuple(rows), tuple(problems), base.get("source", ""), base.get("version", ""), checked)
+    return Compiled(
+        tuple(rows),
+        tuple(problems),
+        base.get("source", ""),
+        base.get("version", ""),
+        checked,
+        {**builtin.resources, **user.resources},
+        frozenset(bad),
+    )
 
 
-def builtin_layer(folder: str) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """Our corrections, {provider: {"source", "version", "models"}}, and a sentence for each file that is
-    wrong.
+def user_files(user_file: str) -> list[str]:
+    """prices.toml if there is one, then prices.d/*.toml in the order of their names."""
+    first = [user_file] if os.path.lexists(user_file) else []
+    folder = os.path.join(os.path.dirname(user_file), FOLDER)
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    return first + [os.path.join(folder, name) for name in names if _is_price_file(name)]
 
-    Files are read in the order of their names; the first to price a model has it. A version is the day of the
-    newest check, like 2026.11.20.
-    """
-    models: dict[str, list[Entry]] = {}
-    checked: dict[str, date] = {}
-    problems: list[str] = []
-    for name in sorted(os.listdir(folder) if os.path.isdir(folder) else ()):
-        if not name.endswith(".toml"):
+
+def user_layer(user_file: str | None) -> Layer:
+    """The user's prices. Of several files the first to price a model has it; a version is the file's digest."""
+    if user_file is None:
+        return Layer({}, {}, {})
+    try:
+        files = user_files(user_file)
+    except OSError as error:
+        folder = os.path.join(os.path.dirname(user_file), FOLDER)
+        sentence = f"{folder}: cannot be listed ({error.strerror}); check its permissions"
+        return Layer({}, {}, {FOLDER: sentence})
+    home = os.path.dirname(user_file)
+    good, bad = _load({os.path.relpath(path, home).replace(os.sep, "/"): path for path in files}, dated=False)
+    return Layer(
+        _merged(good, "user", lambda _, parts: _joint([file.digest for file in parts])),
+        _resources(good, "user"),
+        bad,
+    )
+
+
+def builtin_layer(folder: str) -> Layer:
+    """Our corrections. Files are read in the order of their names; the first to price a model has it. A version is the
+    day of the newest check, like 2026.11.20."""
+    names = sorted(filter(_is_price_file, os.listdir(folder))) if os.path.isdir(folder) else []
+    good, bad = _load({name: os.path.join(folder, name) for name in names}, dated=True)
+    return Layer(
+        _merged(good, "builtin", lambda provider, parts: f"{_newest(provider, parts):%Y.%m.%d}"),
+        _resources(good, "builtin"),
+        bad,
+    )
+
+
+def with_last_good(found: Compiled, before: Iterable[Row]) -> tuple[Row, ...]:
+    """The rows of `found`, and what the rows of the last compile had from files that are bad now: a typo does not take
+    back a price."""
+    rows = {row[:2]: row for row in found.rows}
+    for row in before:
+        provider, layer, *_, models = row
+        if layer == BASE:
+            if (BASE, "catalog.json") in found.bad:
+                rows[provider, layer] = row
             continue
+        kept = [entry for entry in json.loads(models) if _was_in_bad_file(found, layer, provider, entry)]
+        if kept:
+            rows[provider, layer] = _with(rows.get((provider, layer)), row, kept)
+    return tuple(rows[key] for key in sorted(rows, key=lambda key: (key[1], key[0])))
+
+
+def _was_in_bad_file(found: Compiled, layer: int, provider: str, entry: Entry) -> bool:
+    # Ledgers of the first versions do not say the file; there was one a provider.
+    name = entry.get("file", "prices.toml" if layer == USER else f"{provider}.toml")
+    folder_is_gone = (layer, FOLDER) in found.bad and name.startswith(f"{FOLDER}/")
+    return (layer, name) in found.bad or folder_is_gone
+
+
+def _with(row: Row | None, old: Row, kept: list[Entry]) -> Row:
+    """`row` with the entries `kept` from the last compile's row `old`."""
+    if row is None:
+        return (*old[:4], models_json(kept))
+    text = models_json(sorted([*json.loads(row[4]), *kept], key=_place))
+    version = row[3] if row[1] == BUILTIN else hashlib.sha256(text.encode()).hexdigest()[:8]
+    return (*row[:3], version, text)
+
+
+def _place(entry: Entry) -> tuple[int, bool, str]:
+    name = entry.get("file", "")
+    return precedence(entry), name.startswith(f"{FOLDER}/"), name
+
+
+def _is_price_file(name: str) -> bool:
+    return name.endswith(".toml") and not name.startswith(".")
+
+
+def _load(files: Mapping[str, str], *, dated: bool) -> tuple[dict[str, PriceFile], dict[str, str]]:
+    """(good files, sentences about the others), by name."""
+    good: dict[str, PriceFile] = {}
+    bad: dict[str, str] = {}
+    for name, path in files.items():
         try:
-            file = load_price_file(os.path.join(folder, name), dated=True)
+            good[name] = load_price_file(path, dated=dated)
         except PriceError as error:
-            problems.append(str(error))
-            continue
-        for provider, entries in file.models.items():
-            models.setdefault(provider, []).extend(entries)
-            checked[provider] = max(file.checked[provider], checked.get(provider, date.min))
-    layer = {
-        provider: {"source": "builtin", "version": f"{checked[provider]:%Y.%m.%d}", "models": entries}
-        for provider, entries in sorted(models.items())
-    }
-    return layer, problems
+            bad[name] = str(error)
+    return good, bad
 
 
-def user_rows(file: PriceFile) -> list[Row]:
-    """The user's file as rows."""
-    return [(name, USER, "user", file.digest, compact_json(entries)) for name, entries in file.models.items()]
+def _merged(
+    files: Mapping[str, PriceFile], source: str, version: Callable[[str, list[PriceFile]], str]
+) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for provider in sorted({name for file in files.values() for name in file.models}):
+        parts = {name: file for name, file in files.items() if provider in file.models}
+        entries = [{**entry, "file": name} for name, file in parts.items() for entry in file.models[provider]]
+        found[provider] = {
+            "source": source,
+            "version": version(provider, list(parts.values())),
+            "models": sorted(entries, key=precedence),
+        }
+    return found
+
+
+def _resources(files: Mapping[str, PriceFile], source: str) -> dict[str, ResourcePrice]:
+    """By name; the first file to price one has it."""
+    found: dict[str, ResourcePrice] = {}
+    for file in files.values():
+        for name, price in file.resources.items():
+            version = file.digest if source == "user" else price.checked.replace("-", ".")
+            found.setdefault(name, price._replace(source=source, version=version))
+    return found
+
+
+def _newest(provider: str, files: Iterable[PriceFile]) -> date:
+    """The day of a provider's newest check; aliases alone have none, and take their file's."""
+    days = [
+        day
+        for file in files
+        for day in ([file.checked[provider]] if provider in file.checked else file.checked.values())
+    ]
+    return max(days, default=date(1970, 1, 1))
+
+
+def _joint(digests: list[str]) -> str:
+    return digests[0] if len(digests) == 1 else hashlib.sha256("+".join(digests).encode()).hexdigest()[:8]
+
+
+def _rows(layer: int, found: Layer) -> list[Row]:
+    return [
+        (name, layer, part["source"], part["version"], models_json(part["models"]))
+        for name, part in found.models.items()
+    ]
 
 
 def provider_for(catalog: Mapping[str, Any], model: str) -> str | None:

@@ -18,9 +18,10 @@ in minutes since Monday 00:00 UTC. The last active row of `prices` holds; varian
 names a unit) replace single rates. These are the semantics of genai-prices 0.2.3, whose table the base layer is
 made from; `week`, aliases and graduated rates are ours.
 
-An alias has no prices of its own: {"id": "prod-chat-*", "match": …, "alias": ["azure", "gpt-4o"]}. A graduated
-rate is {"price": "0", "graduated": [[100, "0.09"]]}: above 100 units (of what the rate is per, counted from the
-start of the month) each further unit costs the second price.
+An alias has no prices of its own: {"id": "prod-chat-*", "match": …, "prices": [], "alias": ["azure", "gpt-4o"]}. A graduated
+rate is {"price": "0", "graduated": [[100, "0.09"]]}: above 100 units (of what the rate is per, a decimal text if not
+whole; counted from the start of the month) each further unit costs the second price. An entry of a price file names
+that `file`.
 
 Usage is inclusive: `input_tokens` contains cache reads and writes, `output_tokens` contains reasoning.
 """
@@ -34,12 +35,14 @@ from typing import Any, NamedTuple
 from costmon.shim.matching import Entry as Entry
 from costmon.shim.matching import find as find
 from costmon.shim.matching import matches as matches
+from costmon.shim.matching import names_of
 from costmon.shim.money import NANO, amount, divide_half_even
 from costmon.shim.units import BEFORE, REASONING, Shape, shape_of, units
 
 Rates = dict[str, dict[str, Any]]
-Layers = Iterable[tuple[int, str, str, list[Entry]]]
+Layers = Iterable[tuple[int, str, str, Iterable[Entry]]]
 LAYERS = ("user", "builtin", "base")
+_hashes: list[Callable[[bytes], Any]] = []
 _THURSDAY = 3 * 1440  # 1970-01-01, in minutes since Monday
 _WEEK = 7 * 1440
 PLAIN_CONTEXTS = frozenset({"", "default", "auto", "standard", "standard_only", "on_demand"})
@@ -121,23 +124,33 @@ def lookup(
 def find_card(
     layers_of: Callable[[str], Layers], provider: str, model: str, at_us: int, context: Mapping[str, str]
 ) -> Card | None:
-    """`lookup` over all providers, following aliases; `layers_of` gives a provider's rows. None = unknown, also when
-    aliases lead in a circle."""
-    seen = set()
-    while (provider, model) not in seen:
-        seen.add((provider, model))
-        for _, source, version, models in layers_of(provider):
-            entry = find(models, model)
+    """The card of `model` at `provider`, under its name or without the prefixes of gateways and clouds (see
+    `names_of`), following aliases; `layers_of` gives a provider's rows. None = unknown, also when aliases lead in a
+    circle."""
+    return _find_card(layers_of, provider, model, at_us, context, ())
+
+
+def _find_card(
+    layers_of: Callable[[str], Layers],
+    provider: str,
+    model: str,
+    at_us: int,
+    context: Mapping[str, str],
+    seen: tuple[tuple[str, str], ...],
+) -> Card | None:
+    if (provider, model) in seen:
+        return None
+    for name, spelling in names_of(provider, model, known=bool(layers_of(provider))):
+        for _, source, version, models in layers_of(name):
+            entry = find(models, spelling)
             if entry is None:
                 continue
             if "alias" in entry:
-                provider, model = entry["alias"]
-                break
-            card = resolve(entry, provider, at_us, context, source, version)
+                target, meant = entry["alias"]
+                return _find_card(layers_of, target, meant, at_us, context, (*seen, (provider, model)))
+            card = resolve(entry, name, at_us, context, source, version)
             if card is not None:
                 return card
-        else:
-            return None
     return None
 
 
@@ -185,13 +198,35 @@ def make_card(
         "context": dict(context),
         "rates": rates,
     }
-    import hashlib
     import json
 
     canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"))
-    digest = hashlib.sha256(canonical.encode()).hexdigest()[:12]
+    digest = _sha256(canonical.encode())[:12]
     missing = () if plan.free else unpriced
     return Card(provider, model, currency, context, rates, source, version, digest, canonical, missing, plan)
+
+
+def _sha256(data: bytes) -> str:
+    """Hex digits. hashlib loads OpenSSL, which takes as long as all the rest of a first price: not for this alone."""
+    if not _hashes:
+        _hashes.append(_sha256_maker())
+    return str(_hashes[0](data).hexdigest())
+
+
+def _sha256_maker() -> Callable[[bytes], Any]:
+    import sys
+    from importlib import import_module
+
+    if "hashlib" not in sys.modules:
+        for name in ("_sha2", "_sha256"):  # of Python 3.12 and later, of 3.11
+            try:
+                found: Callable[[bytes], Any] = import_module(name).sha256
+            except ImportError:
+                continue
+            return found
+    import hashlib
+
+    return hashlib.sha256
 
 
 def price_version(card: Card) -> str:
@@ -370,5 +405,10 @@ def _increases(rate: dict[str, Any], divisor: int) -> Iterable[tuple[int, int]]:
     """(count above which, what each further one costs more, nano / divisor); a price may fall again."""
     last = nano_of(rate["price"])
     for above, price in rate["graduated"]:
-        yield above * rate["per"], (nano_of(price) - last) * (divisor // rate["per"])
+        yield _count(above, rate["per"]), (nano_of(price) - last) * (divisor // rate["per"])
         last = nano_of(price)
+
+
+def _count(above: int | str, per: int) -> int:
+    """A threshold in single units; a text is a part of what the rate is per."""
+    return above * per if isinstance(above, int) else nano_of(above) * per // NANO

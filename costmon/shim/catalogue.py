@@ -87,7 +87,7 @@ def seed_rows(path: str) -> list[tuple[str, int, str, str, str]]:
     `catalog`."""
     catalog = read_catalog(path)
     builtin = [
-        (provider, 1, part["source"], part["version"], compact_json(part["models"]))
+        (provider, 1, part["source"], part["version"], models_json(part["models"]))
         for provider, part in catalog.get("builtin", {}).items()
     ]
     return base_rows(catalog) + builtin
@@ -97,8 +97,14 @@ def base_rows(catalog: Mapping[str, Any]) -> list[tuple[str, int, str, str, str]
     """The base layer of `seed_rows`."""
     source, version = str(catalog["source"]), str(catalog["version"])
     return [
-        (name, 2, source, version, compact_json(models_of(catalog, name))) for name in catalog["providers"]
+        (name, 2, source, version, models_json(models_of(catalog, name))) for name in catalog["providers"]
     ]
+
+
+def models_json(models: Iterable[Entry]) -> str:
+    """Entries as `costmon.shim.matching.Models` reads them: a JSON list, one entry a line."""
+    lines = ",\n".join(map(compact_json, models))
+    return f"[{lines}]"
 
 
 def compact_json(value: object) -> str:

@@ -148,10 +148,14 @@ class Costing:
         return Cost(None, attempt.currency, "unknown", max(charge, least))
 
     def _card_of(self, db: Connection, call: Call, attempt: Attempt, o: Outcome) -> Card | None:
-        """The card of the model that answered, else of the one that was asked for."""
+        """The card of the model that answered, else of the one that was asked for; the operator's own price for either
+        comes first."""
         at, tier = attempt.created_at, o.service_tier
         answered = self._card(db, call, o.model, at, tier)
-        return answered if answered is not None else self._card(db, call, call.model, at, tier)
+        if answered is not None and (answered.source == "user" or o.model == call.model):
+            return answered
+        asked = self._card(db, call, call.model, at, tier)
+        return asked if answered is None or (asked is not None and asked.source == "user") else answered
 
     def _card(self, db: Connection, call: Call, model: str, at: int, tier: str) -> Card | None:
         name = clean(model)  # a server may name a model of any length
@@ -170,7 +174,7 @@ class Costing:
 def _unpriced(call: Call) -> SpendBlocked:
     return SpendBlocked(
         f'the price of {clean(call.model, 80)} ({clean(call.provider, 40)}) is unknown and unknown_price = "refuse"; '
-        "add the model to prices.toml (costmon prices show MODEL)",
+        "add the model to prices.toml (costmon prices check prints the lines)",
         scope=f"model={clean(call.model)}",
         rule="price",
     )

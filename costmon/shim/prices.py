@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from costmon.shim import cards, catalogue
+from costmon.shim import cards, catalogue, matching
 from costmon.shim.events import Usage
 from costmon.shim.money import NANO, divide_half_even
 
@@ -30,7 +31,7 @@ _MAX_CACHED = 2000
 _LAST_RESORT_PER_TOKEN = (
     75_000  # nano USD: $75 per million, the dearest maker's list price of a current text model
 )
-_Rows = list[tuple[int, str, str, list[dict[str, Any]]]]
+_Rows = list[tuple[int, str, str, Iterable[dict[str, Any]]]]
 
 
 class Prices:
@@ -93,12 +94,15 @@ class Prices:
         self, db: Connection, provider: str, model: str, at: int, tier: str, *, anywhere: bool
     ) -> cards.Card | None:
         context = {"service_tier": tier} if tier else {}
-        names = [provider, *(maker for maker in MAKERS if maker != provider)] if anywhere else [provider]
-        for spelling in _spellings(model):
-            for name in names:
-                card = cards.find_card(lambda of: self._of(db, of), name, spelling, at, context)
-                if card is not None:
-                    return card
+        names = [(provider, model)]
+        if anywhere:
+            served = matching.served_by(model)
+            names = [*([served] if served else ()), *names]
+            names += [(maker, model) for maker in MAKERS if maker != provider]
+        for name, spelling in names:
+            card = cards.find_card(lambda of: self._of(db, of), name, spelling, at, context)
+            if card is not None:
+                return card
         return None
 
     def _of(self, db: Connection, provider: str) -> _Rows:
@@ -108,7 +112,8 @@ class Prices:
                 (provider,),
             ).fetchall()
             self._rows[provider] = [
-                (layer, source, version, json.loads(text)) for layer, source, version, text in found
+                (layer, source, version, matching.Models(text) if "\n" in text else json.loads(text))
+                for layer, source, version, text in found
             ]
         return self._rows[provider]
 
@@ -121,9 +126,3 @@ class Prices:
             ]
             self._dearest[provider] = found[0] if found else None
         return self._dearest[provider]
-
-
-def _spellings(model: str) -> list[str]:
-    """The model as named, then without the prefixes gateways put before it ('openai/gpt-4o', 'models/gemini-…')."""
-    bare = model.rpartition("/")[2]
-    return [model] if bare == model else [model, bare]

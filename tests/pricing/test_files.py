@@ -19,6 +19,8 @@ from costmon.shim.timestamps import to_us
 HEAD = 'schema = 1\n[[price]]\nprovider = "acme"\nmodel = "m-1"\ncurrency = "USD"\n'
 RATE = "[[price.rate]]\ninput = 1\noutput = 2\n"
 GOOD = HEAD + RATE
+ALIAS = 'schema = 1\n[[alias]]\nprovider = "azure"\nmatch = "prod-chat-*"\nto = "azure:gpt-4o"\n'
+NESTED = "{ or = [" * 12 + '{ equals = "x" }' + "] }" * 12
 
 
 def write(folder: Path, text: str | bytes) -> str:
@@ -140,6 +142,87 @@ BAD = {
     GOOD + "tiers = [{ above = 9, input = 1 }, { above = 9, input = 1 }]\n": "tiers[2].above must be a whole",
     GOOD + "tiers = [{ above = 9, cache_read = 1 }]\n": "tiers[1] has a price for cache_read_tokens",
     GOOD + GOOD.removeprefix("schema = 1\n"): "price[2] names acme m-1 a second time",
+    GOOD + 'mode = "graduated"\n': "rate[1].mode says how tiers work, and there are none",
+    GOOD + 'mode = "steps"\ntiers = [{ above = 9, input = 1 }]\n': "rate[1].mode is 'steps'; write \"cliff\"",
+    GOOD + "mode = 1\ntiers = [{ above = 9, input = 1 }]\n": "rate[1].mode is '1'",
+    GOOD + "tiers = [{ above = 9 }]\n": "tiers[1] has no price",
+    GOOD + "tiers = { above = 9 }\n": "tiers must be a list of tables",
+    GOOD
+    + "tiers = [{ above = 1_000_000_000_000_000, input = 1 }]\n": "tiers[1].above must be a whole number",
+    GOOD + 'audio_seconds = 1\nmode = "graduated"\ntiers = [{ above = 1, audio_seconds = 1 }]\n': (
+        "tiers[1].above must be a multiple of 3,600, which is what audio_seconds is priced per"
+    ),
+    GOOD + "when = 1\n": "rate[1].when must be a list of tables",
+    GOOD + "when = [{ multiply = 2 }]\n": "rate[1].when[1] says neither days nor hours",
+    GOOD + 'when = [{ days = ["mon"] }]\n': "when[1] must have either `multiply = …` or prices of its own",
+    GOOD + 'when = [{ days = ["mon"], multiply = 2, input = 1 }]\n': "when[1] must have either",
+    GOOD + 'when = [{ days = ["mon"], multiply = -2 }]\n': "when[1].multiply is -2, below zero",
+    GOOD + 'when = [{ days = ["mon"], multiply = nan }]\n': "when[1].multiply is NaN",
+    GOOD + 'when = [{ days = ["mon"], multiply = "2" }]\n': "when[1].multiply is '2'; write a number",
+    GOOD + 'when = [{ days = ["mon"], multiply = 0.3333333333 }]\n': "multiply has more than 9 decimals",
+    GOOD + 'when = [{ days = "mon", multiply = 2 }]\n': "when[1].days must be a list of texts",
+    GOOD + "when = [{ days = [], multiply = 2 }]\n": "when[1].days must be a list of texts",
+    GOOD
+    + 'when = [{ days = ["Monday"], multiply = 2 }]\n': "when[1].days[1] is 'Monday'; write one of mon, tue",
+    GOOD + "when = [{ hours = [9], multiply = 2 }]\n": "when[1].hours[1] is '9'; write hours and minutes",
+    GOOD
+    + 'when = [{ hours = ["9-12"], multiply = 2 }]\n': "when[1].hours[1] is '9-12'; write hours and minutes",
+    GOOD + 'when = [{ hours = ["09:00-09:00"], multiply = 2 }]\n': "'09:00-09:00', which is no span of time",
+    GOOD + 'when = [{ hours = ["09:00-24:30"], multiply = 2 }]\n': "'09:00-24:30', which is no span of time",
+    GOOD + 'when = [{ days = ["mon"], tz = "Asia/Soul", multiply = 2 }]\n': "tz 'Asia/Soul' is no time zone",
+    GOOD + 'when = [{ days = ["mon"], tz = "../etc", multiply = 2 }]\n': "tz '../etc' is no time zone",
+    GOOD + 'when = [{ days = ["mon"], tz = 9, multiply = 2 }]\n': "when[1].tz must be a text",
+    GOOD + 'when = [{ days = ["mon"], until = 3, multiply = 2 }]\n': "when[1].until is no unit known here",
+    GOOD
+    + 'when = [{ days = ["mon"], multiply = 2 }, { hours = ["23:00-01:00"], days = ["sun"], multiply = 3 }]\n': (
+        "when[2] overlaps price[1].rate[1].when[1]; an hour can have one price"
+    ),
+    GOOD
+    + 'when = [{ days = ["mon"], multiply = 2 }, { days = ["tue"], tz = "Asia/Seoul", multiply = 3 }]\n': (
+        "when[2] overlaps"
+    ),
+    GOOD + 'tiers = [{ above = 9, input = 4 }]\nwhen = [{ days = ["mon"], input = 2 }]\n': (
+        "when[1] replaces input_tokens, which has tiers; use `multiply = …` instead"
+    ),
+    HEAD + '[[price.rate]]\nweb_searches = 1\nwhen = [{ days = ["mon"], cache_read = 2 }]\n': (
+        "when[1] has a price for cache_read_tokens but none for input_tokens"
+    ),
+    GOOD + "when = [" + '{ days = ["mon"], multiply = 2 },' * 51 + "]\n": "rate[1].when has over 50 windows",
+    GOOD
+    + "when = [{ hours = ["
+    + '"09:00-10:00",' * 51
+    + "], multiply = 2 }]\n": "hours has over 50 entries",
+    GOOD + "resource_seconds = 1\n": "rate[1].resource_seconds is no unit known here",
+    "schema = true\n": "schema must be 1",
+    "schema = 1\nschema = 1\n": "is not valid TOML: Cannot overwrite a value",
+    "schema = 1\nalias = 3\n": "alias must be a list of tables",
+    ALIAS.replace('to = "azure:gpt-4o"\n', ""): "alias[1] has no to; add `to = …`",
+    ALIAS.replace('match = "prod-chat-*"\n', ""): "alias[1] has no match",
+    ALIAS.replace('"azure"\n', "1\n"): "alias[1].provider must be a text",
+    ALIAS.replace('"prod-chat-*"', "[]"): "alias[1].match must be a text",
+    ALIAS.replace('"azure:gpt-4o"', "{}"): "alias[1].to must be a text",
+    ALIAS + "price = 1\n": "alias[1].price is no key known here; the keys are provider, match, to",
+    ALIAS.replace("prod-chat-*", "gpt-*"): "alias[1].to matches the alias itself (gpt-*)",
+    ALIAS.replace("prod-chat-*", "a*b*c*d*e*f*g*h*i*j"): "alias[1].match has more than 8 stars",
+    ALIAS + ALIAS.removeprefix("schema = 1\n"): "alias[2] names azure prod-chat-* a second time",
+    GOOD.replace(
+        "[[price.rate]]", f"match = {NESTED}\n[[price.rate]]"
+    ): "is nested too deeply; write a flatter",
+    GOOD.replace("input = 1", "input = 1e999999999"): "input is over",
+    GOOD.replace("input = 1", "input = 1e-999999999"): "more than 9 decimals",
+    GOOD.replace("input = 1", "input = 0.1" + "0" * 60 + "1"): "more than 9 decimals",
+    GOOD.replace("input = 1", "input = " + "9" * 5000): "is not valid TOML",
+    GOOD.replace("input = 1", "input = []"): "input is '[]'; write a number",
+    GOOD.replace("input = 1", "input = 2026-01-01"): "input is '2026-01-01'; write a number",
+    GOOD.replace("[[price.rate]]", "rate = 1\n[[price.rate]]"): "is not valid TOML",
+    HEAD + "rate = 1\n": "price[1].rate must be a list of tables",
+    GOOD.replace('"USD"', "true"): "price[1].currency must be a text",
+    GOOD + "per = true\n": "price[1].rate[1].per is True",
+    GOOD + "per = []\n": "price[1].rate[1].per is []",
+    GOOD + "from = 7\n": "price[1].rate[1].from must be a date",
+    GOOD + "until = 07:30:00\n": "price[1].rate[1].until must be a date",
+    bytes(range(256)): "is not UTF-8 text (byte 129)",
+    b"\x00\x01\x02\x03": "is not valid TOML",
     "a = " + "[" * 5000: "is nested too deeply",
     GOOD + "#" * 1_000_000: "is over 1,000,000 bytes",
 }
@@ -179,6 +262,45 @@ def test_what_is_not_a_file(tmp_path: Path) -> None:
         load_price_file(str(tmp_path / "fifo"))
     with pytest.raises(PriceError, match="cannot be read"):
         load_price_file(str(tmp_path / "absent"))
+
+
+def test_a_hundred_megabytes(tmp_path: Path) -> None:
+    """Only the first megabyte of such a file is read."""
+    with open(tmp_path / "prices.toml", "wb") as file:
+        file.truncate(100_000_000)
+    with pytest.raises(PriceError, match="is over 1,000,000 bytes; split it"):
+        load_price_file(str(tmp_path / "prices.toml"))
+
+
+def test_links(tmp_path: Path) -> None:
+    """A link that leads to itself or nowhere is said; one to a good file is followed."""
+    (tmp_path / "loop.toml").symlink_to(tmp_path / "loop.toml")
+    with pytest.raises(PriceError, match=r"loop.toml: cannot be read \(Too many levels"):
+        load_price_file(str(tmp_path / "loop.toml"))
+    (tmp_path / "link.toml").symlink_to(write(tmp_path, GOOD))
+    assert set(load_price_file(str(tmp_path / "link.toml")).models) == {"acme"}
+
+
+def test_a_mark_at_the_start_is_no_fault(tmp_path: Path) -> None:
+    """Some editors begin UTF-8 files with a byte order mark."""
+    assert set(load_price_file(write(tmp_path, b"\xef\xbb\xbf" + GOOD.encode())).models) == {"acme"}
+
+
+def test_graduated_tiers(tmp_path: Path) -> None:
+    """The first 1,000 pages at 2.00 per 1,000, the next at 1.00, and half a million tokens free: each only for what
+    lies above."""
+    text = (
+        HEAD
+        + '[[price.rate]]\ninput = 0\ninput_document_pages = 2\nmode = "graduated"\n'
+        + "tiers = [{ above = 1000, input_document_pages = 1 }, { above = 500_000, input = 4 }]\n"
+    )
+    file = load_price_file(write(tmp_path, text))
+    assert cost(file, {"input_document_pages": 1000}) == 2_000_000_000
+    # 1,000 x 2/1,000 + 500 x 1/1,000
+    assert cost(file, {"input_document_pages": 1500}) == 2_500_000_000
+    assert cost(file, {"input_tokens": 500_000}) == 0
+    # 250,000 x 4/M
+    assert cost(file, {"input_tokens": 750_000}) == 1_000_000_000
 
 
 def test_hostile_names_stay_one_short_line(tmp_path: Path) -> None:

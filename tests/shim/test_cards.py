@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import subprocess
+import sys
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -12,10 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from costmon import paths
-from costmon.shim import cards, catalogue
+from costmon.shim import cards, catalogue, matching
 from costmon.shim.timestamps import to_us
 
 NOW = "2026-11-20T12:00:00"
+CATALOG = os.path.join(paths.bundled("pricing"), "catalog.json")
 
 
 def us(stamp: str) -> int:
@@ -329,6 +334,121 @@ def test_clauses() -> None:
         assert cards.find([entry({}, match={kind: value})], "ABC")
         assert not cards.find([entry({}, match={kind: value})], "xyz")
     assert not cards.find([entry({}, match={"sounds_like": "abc"})], "abc")
+
+
+LINES = [
+    {"id": "a", "match": {"equals": "m-1"}},
+    {"id": "b", "match": {"in": ["m-2", "m-20"]}},
+    {"id": "c", "match": {"or": [{"equals": "m-1"}, {"starts_with": "m-3"}]}},
+    {"id": 'quo"te', "match": {"equals": 'quo"te'}},
+    {"id": "é", "match": {"in": ["é"]}},
+    {"id": "d", "match": {"regex": "^m-[45]$"}},
+    {"id": "alias", "match": {"equals": "m-6"}, "alias": ["p", "m-1"]},
+    {"id": "*", "match": {"starts_with": ""}},
+]
+
+
+@given(
+    st.sampled_from(["m-1", "M-2", "m-20", "m-3x", "m-4", "m-6", "é", 'quo"te', "m", "back\\slash", ""])
+    | st.text()
+)
+def test_entries_read_one_by_one_are_the_same(model: str) -> None:
+    """Skipping the lines that name others finds what reading them all finds, for any name."""
+    lazy = matching.Models(catalogue.models_json(LINES))
+    assert cards.find(lazy, model) == cards.find(LINES, model)
+    assert list(lazy) == LINES
+
+
+def test_every_name_is_found_without_reading_all() -> None:
+    """Over the real catalogue: the same entry for each id of each provider, with and without reading all."""
+    for provider, _, _, _, text in catalogue.seed_rows(CATALOG):
+        whole = json.loads(text)
+        lazy = matching.Models(text)
+        for entry in whole[:: max(1, len(whole) // 40)]:
+            assert cards.find(lazy, entry["id"]) == cards.find(whole, entry["id"]), (provider, entry["id"])
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["^gpt-6\\.1-sol-\\d{4}$", "^a|b", "^ab?c", "^ab*", "^a{2}", "b$", "^", "^(?!x)a", "^A", "^a.c"],
+)
+@given(text=st.text("abc-.16gptsol0", max_size=16) | st.just("gpt-6.1-sol-2026"))
+def test_patterns_need_not_be_compiled_to_be_ruled_out(pattern: str, text: str) -> None:
+    """Comparing the plain letters at the start first changes no answer."""
+    assert cards.matches({"regex": pattern}, text) == (re.search(pattern, text) is not None)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "known", "names"),
+    [
+        ("openai", "gpt-4o", True, ["openai gpt-4o"]),
+        ("openai", "openai/gpt-4o", True, ["openai openai/gpt-4o", "openai gpt-4o"]),
+        ("proxy", "azure/gpt-4o", False, ["proxy azure/gpt-4o", "azure gpt-4o", "proxy gpt-4o"]),
+        ("proxy", "azure/eu/gpt-4o", False, ["proxy azure/eu/gpt-4o", "azure eu/gpt-4o"]),
+        ("aws", "us-gov-west-1/m", True, ["aws us-gov-west-1/m"]),
+        ("google", "models/g", True, ["google models/g", "google g"]),
+        (
+            "proxy",
+            "openrouter/openai/gpt-4o",
+            False,
+            [
+                "proxy openrouter/openai/gpt-4o",
+                "openrouter openai/gpt-4o",
+                "openrouter gpt-4o",
+                "proxy gpt-4o",
+            ],
+        ),
+        ("p", "a/", True, ["p a/"]),
+        ("p", "/", False, ["p /"]),
+    ],
+)
+def test_names_a_model_may_be_listed_under(provider: str, model: str, known: bool, names: list[str]) -> None:
+    """As named, where its prefix leads, without its path; a region is never left out."""
+    assert [" ".join(pair) for pair in matching.names_of(provider, model, known=known)] == names
+
+
+def test_aliases_lead_on_and_circles_to_nothing() -> None:
+    """An alias stands for another name, through several steps and providers; a circle is unknown, at once."""
+    priced = entry({"input_tokens": "1"})
+    alias = {"id": "a", "match": {"equals": "a"}, "alias": ["q", "b"]}
+    rows = {
+        "p": [(0, "user", "1", [alias])],
+        "q": [(0, "user", "1", [{**alias, "match": {"equals": "b"}, "alias": ["r", "x/m"]}])],
+        "r": [(0, "user", "1", [priced])],
+        "s": [(0, "user", "1", [{**alias, "alias": ["s", "a"]}])],
+    }
+
+    def found(provider: str, model: str) -> cards.Card | None:
+        return cards.find_card(lambda name: rows.get(name, []), provider, model, us(NOW), {})
+
+    card = found("p", "a")
+    assert card is not None
+    assert (card.provider, card.model) == ("r", "m")
+    assert found("s", "a") is None
+    assert found("p", "other") is None
+
+
+def test_graduated_steps_of_parts() -> None:
+    """A threshold need not be a whole number of what the rate is per: half a million tokens free, then 4 per million."""
+    card = make({"input_tokens": {"price": "0", "graduated": [["0.5", "4"]]}})
+    assert cards.price(card, {"input_tokens": 500_000}).nano == 0
+    assert cards.price(card, {"input_tokens": 500_001}).nano == 4000
+    assert not card.plan.free
+
+
+def test_a_card_needs_no_openssl() -> None:
+    """A process that has not loaded hashlib gets the same hash without it."""
+    code = (
+        "import sys\nfrom costmon.shim import cards\n"
+        "card = cards.make_card('p', 'm', 'USD', {'input_tokens': {'per': 1, 'price': '1'}}, 's', '1')\n"
+        "print(card.hash, 'hashlib' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=os.getcwd()
+    )
+    card = cards.make_card("p", "m", "USD", {"input_tokens": {"per": 1, "price": "1"}}, "s", "1")
+    assert card is not None
+    assert done.stdout == f"{card.hash} False\n"
 
 
 def test_card_says_what_it_is() -> None:
