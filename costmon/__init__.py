@@ -8,17 +8,19 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from costmon.errors import SpendBlocked
+    from costmon.pricing.tokens import count_tokens
     from costmon.shim.context import context
     from costmon.shim.instrument import guard, instrument
     from costmon.shim.jobs import job
     from costmon.shim.track import track
 
 __version__ = "0.1.0"
-__all__ = ["SpendBlocked", "__version__", "context", "guard", "instrument", "job", "track"]
+__all__ = ["SpendBlocked", "__version__", "context", "count_tokens", "guard", "instrument", "job", "track"]
 
 _HOMES = {
     "SpendBlocked": "costmon.errors",
     "context": "costmon.shim.context",
+    "count_tokens": "costmon.pricing.tokens",
     "guard": "costmon.shim.instrument",
     "instrument": "costmon.shim.instrument",
     "job": "costmon.shim.jobs",

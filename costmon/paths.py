@@ -30,6 +30,12 @@ def config_home() -> str:
     return os.environ.get("COSTMON_HOME") or os.path.join(_base("XDG_CONFIG_HOME", ".config"), APP)
 
 
+def tokenizer_dir() -> str:
+    """The folder of the rank files `costmon tokenizer install` puts there, below `$XDG_DATA_HOME` on Linux."""
+    home = os.environ.get("COSTMON_HOME") or os.path.join(_base("XDG_DATA_HOME", ".local/share"), APP)
+    return os.path.join(home, "tokenizer")
+
+
 def ledger_file(home: str | None = None) -> str:
     return os.path.join(home or state_home(), LEDGER)
 
