@@ -89,3 +89,116 @@ def test_build_writes_the_catalogue(home: Path) -> None:
     assert f"models, genai-prices {version('genai-prices')} of 20" in built.output
     assert json.loads((home / "catalog.json").read_text())["schema"] == 1
     assert run("build", "--output", str(home / "no" / "catalog.json")).exit_code == 1
+
+
+def test_show_tells_which_window_holds_and_until_when(home: Path) -> None:
+    """A Friday's peak ends at 10:00 UTC; on Saturday the next change is Monday's peak."""
+    (home / "prices.toml").write_text(
+        'schema = 1\n[[price]]\nprovider = "acme"\nmodel = "night-1"\ncurrency = "USD"\n'
+        "[[price.rate]]\ninput = 1\noutput = 2\n"
+        'when = [{ days = ["mon", "tue", "wed", "thu", "fri"], hours = ["06:00-10:00"], multiply = 2 }]\n'
+    )
+    friday = json.loads(run("show", "night-1", "--at", "2026-11-20T09:00:00Z", "--json").output)
+    assert friday["rates"]["input_tokens"]["price"]["amount"] == "2"
+    assert friday["next_change"] == "2026-11-20T10:00:00.000000Z"
+    assert [row["holds"] for row in friday["history"]] == [False, True]
+    assert friday["history"][1]["window"] == "Mon-Fri 06:00-10:00 UTC"
+    saturday = run("show", "night-1", "--at", "2026-11-21").output
+    assert "no window holds, so it is the usual price" in saturday
+    assert "next change: 2026-11-23 06:00 UTC" in saturday
+    assert (
+        "the window Mon-Fri 06:00-10:00 UTC holds"
+        in run("show", "night-1", "--at", "2026-11-23T06:00:00Z").output
+    )
+
+
+def test_show_tells_the_history() -> None:
+    """o3 was cut to a fifth on 2025-06-10; the day before that the cut is the next change."""
+    shown = json.loads(run("show", "o3", "--at", "2025-06-09", "--json").output)
+    prices = [
+        (row["from"], row["rates"]["input_tokens"]["price"]["amount"], row["holds"])
+        for row in shown["history"]
+    ]
+    assert prices == [(None, "10", True), ("2025-06-10", "2", False)]
+    assert shown["next_change"] == "2025-06-10T00:00:00.000000Z"
+    assert "* from 2025-06-10: " in run("show", "o3").output
+
+
+def test_show_tells_the_variants() -> None:
+    """Batch and flex are there from their dates on."""
+    shown = json.loads(run("show", "o3", "--at", "2026-10-13", "--json").output)
+    found = {
+        row["context"]: (row["from"], row["holds"], row["rates"]["input_tokens"]["price"]["amount"])
+        for row in shown["variants"]
+    }
+    assert found["service_tier=flex"] == ("2026-10-12", True, "1")
+    assert found["processing=batch"] == ("2026-10-14", False, "1")
+    assert "service_tier=default" not in found
+
+
+def test_show_follows_and_names_aliases(home: Path) -> None:
+    """A house name leads to a model at another provider."""
+    (home / "prices.toml").write_text(
+        'schema = 1\n[[alias]]\nprovider = "azure"\nmatch = "prod-chat-*"\nto = "openai:gpt-4o-mini"\n'
+    )
+    shown = json.loads(run("show", "prod-chat-7", "--json").output)
+    assert (shown["provider"], shown["model"], shown["aliases"]) == (
+        "openai",
+        "gpt-4o-mini",
+        ["azure prod-chat-7"],
+    )
+    assert "alias followed: azure prod-chat-7 → openai gpt-4o-mini" in run("show", "prod-chat-7").output
+
+
+def test_a_name_may_name_its_provider() -> None:
+    """As aliases and gateways write it; a catch-all of a local server never answers for an unknown name."""
+    for name in ("azure:gpt-4o", "azure/gpt-4o"):
+        assert json.loads(run("show", name, "--json").output)["provider"] == "azure"
+    bedrock = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+    assert json.loads(run("show", bedrock, "--json").output)["provider"] == "aws"
+    assert run("show", "nope-7").exit_code == 1
+    assert "names like it: gpt-4o" in run("show", "gpt-4oo").stderr
+
+
+def test_wrong_names_and_dates() -> None:
+    """One sentence each, without a traceback."""
+    for arguments in (
+        ("",),
+        ("x" * 300,),
+        ("gpt-4o", "--at", "2200-01-01"),
+        ("gpt-4o", "--at", "1969-12-31"),
+    ):
+        wrong = run("show", *arguments)
+        assert wrong.exit_code == 2
+        assert wrong.stderr.count("\n") == 1
+
+
+def test_every_model_is_found_as_the_shim_finds_it(home: Path) -> None:
+    """The card that is shown is the one that calls are priced by, with its layer and entry."""
+    from costmon.pricing.show import open_catalogue
+    from costmon.pricing.timetable import price_rows
+    from costmon.shim.cards import LAYERS, find_card
+
+    at_us = 1_795_000_000_000_000  # 2026-11-18
+    catalogue = open_catalogue(None)
+    for provider in ("anthropic", "openai", "mistral", "deepseek"):
+        for layer, _, _, entries in catalogue.layers(provider):
+            for entry in entries[::12]:
+                card = find_card(catalogue.layers, provider, entry["id"], at_us, {})
+                found = catalogue.find(entry["id"], provider, at_us)
+                assert card is None or (found and found.card) == card
+                if found is not None and found.entry is entry:
+                    assert found.layer == LAYERS[layer]
+                    held = [row for row in price_rows(entry, at_us) if row.holds]
+                    assert held[0].rates == found.card.rates
+
+
+def test_what_is_listed_can_be_shown() -> None:
+    """Also an entry whose id is no name that a call could bear."""
+    listed = json.loads(
+        run("list", "--provider", "aws", "--search", "regional", "--limit", "3", "--json").output
+    )
+    assert listed["models"]
+    for row in listed["models"]:
+        shown = json.loads(run("show", row["model"], "--provider", "aws", "--json").output)
+        assert shown["rates"] == row["rates"]
