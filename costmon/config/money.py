@@ -13,6 +13,8 @@ _SIGNS = {
     "$": "USD",
     "US$": "USD",
     "₩": "KRW",
+    "￦": "KRW",  # as Korean keyboards have it
+    "원": "KRW",
     "€": "EUR",
     "£": "GBP",
     "¥": "JPY",
@@ -21,7 +23,7 @@ _SIGNS = {
 }
 _NUMBER = r"(?P<number>[+-]?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]*)(?:\.[0-9]*)?)"
 _WRITTEN = re.compile(
-    rf"(?P<before>[A-Za-z]{{3}}|[^\sA-Za-z0-9.,+-]|US\$|CN¥)?\s*{_NUMBER}\s*(?P<after>[A-Za-z]{{3}})?"
+    rf"(?P<before>[A-Za-z]{{3}}|[^\sA-Za-z0-9.,+-]|US\$|CN¥)?\s*{_NUMBER}\s*(?P<after>[A-Za-z]{{3}}|[$₩￦원€£¥₹])?"
 )
 
 

@@ -18,7 +18,7 @@ _EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
 _ONE_NANO = Decimal("1e-9")
 # Currencies whose smallest coin is the unit itself, ISO 4217 exponent 0.
 _NO_DECIMALS = frozenset(
-    {"BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "XAF", "XOF"}
+    {"BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "XAF", "XOF", "XPF"}
 )
 _SYMBOLS = {"USD": "$", "KRW": "₩", "EUR": "€", "GBP": "£", "JPY": "¥", "CNY": "CN¥", "INR": "₹"}
 
@@ -77,12 +77,17 @@ def amount(nano: int) -> str:
 def format_money(nano: int, currency: str, *, places: int | None = None) -> str:
     """For people: '$0.0012', '$12.34', '₩15,000'; small sums keep the digits that matter.
 
+    What is not nothing never reads as nothing: '<₩1', '<$0.000001', and below zero '>-₩1'.
+
     Args:
         places: force that many decimals; default: by currency, with more digits while the sum is small.
     """
     sign = "-" if nano < 0 else ""
     symbol = _SYMBOLS.get(currency, f"{currency} ")
     decimals = places if places is not None else _places(abs(nano), currency)
+    if places is None and 0 < abs(nano) < NANO // 10**decimals and not _shows(nano, currency, decimals):
+        least = f"{0:.{decimals - 1}f}1" if decimals else "1"
+        return f"{'>-' if nano < 0 else '<'}{symbol}{least}"
     rounded = divide_half_even(abs(nano) * 10**decimals, NANO)
     whole, fraction = divmod(rounded, 10**decimals)
     digits = f"{fraction:0{decimals}d}" if decimals else ""
@@ -92,10 +97,19 @@ def format_money(nano: int, currency: str, *, places: int | None = None) -> str:
     return f"{sign}{symbol}{whole:,}" + (f".{digits}" if digits else "")
 
 
+def has_decimals(currency: str) -> bool:
+    """Whether sums of `currency` are written with decimals ('$12.34', but '₩15,000')."""
+    return currency not in _NO_DECIMALS
+
+
+def _shows(nano: int, currency: str, decimals: int) -> bool:
+    """Whether a sum below the last decimal still rounds to one; a won is never made of half a one."""
+    return currency not in _NO_DECIMALS and divide_half_even(abs(nano) * 10**decimals, NANO) > 0
+
+
 def _places(nano: int, currency: str) -> int:
-    base = 0 if currency in _NO_DECIMALS else 2
-    if nano == 0 or nano >= NANO:
-        return base
     if currency in _NO_DECIMALS:
+        return 0
+    if nano == 0 or nano >= NANO:
         return 2
     return 4 if nano >= NANO // 1000 else 6

@@ -81,9 +81,24 @@ def test_par_changes_nothing() -> None:
         (1_200_000, "USD", "$0.0012"),
         (12_340_000_000, "USD", "$12.34"),
         (999_999_999, "USD", "$1.00"),
-        (1, "USD", "$0.00"),
+        (1, "USD", "<$0.000001"),  # no real cost reads as nothing
+        (500, "USD", "<$0.000001"),
+        (501, "USD", "$0.000001"),
+        (-1, "USD", ">-$0.000001"),
         (-3_500_000_000, "USD", "-$3.50"),
+        (0, "KRW", "₩0"),
+        (1, "KRW", "<₩1"),
+        (NANO - 1, "KRW", "<₩1"),
+        (NANO, "KRW", "₩1"),
+        (1_500_000_000, "KRW", "₩2"),
+        (999_999_600_000_000, "KRW", "₩1,000,000"),
         (15_000 * NANO, "KRW", "₩15,000"),
+        (-300_000_000, "KRW", ">-₩1"),
+        (-15_000 * NANO, "KRW", "-₩15,000"),
+        (9_000_000_000 * NANO, "KRW", "₩9,000,000,000"),
+        (12_340_000_000, "EUR", "€12.34"),
+        (120_000, "EUR", "€0.00012"),
+        (1, "CHF", "<CHF 0.000001"),
         (1_234_567_890_000_000, "USD", "$1,234,567.89"),
         (2_500_000_000, "CHF", "CHF 2.50"),
     ],
@@ -91,6 +106,14 @@ def test_par_changes_nothing() -> None:
 def test_money_for_people(nano: int, currency: str, text: str) -> None:
     """Small sums keep the digits that matter, large ones are grouped."""
     assert format_money(nano, currency) == text
+
+
+@given(st.integers(-(10**19), 10**19), st.sampled_from(["USD", "KRW", "EUR", "JPY", "CHF"]))
+def test_no_real_sum_reads_as_nothing(nano: int, currency: str) -> None:
+    """'₩0' and '$0.00' stand for no cost at all, never for a small one."""
+    shown = format_money(nano, currency)
+    assert any(char in "123456789" for char in shown) == (nano != 0)
+    assert "." not in shown or currency not in ("KRW", "JPY")
 
 
 def test_money_in_json() -> None:
