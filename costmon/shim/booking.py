@@ -54,7 +54,7 @@ def settle(
     An event whose reservation could not be written is inserted all the same. One already settled for good stays; one
     settled as an orphan is replaced, its owner having come back.
     """
-    sql = _INSERT
+    sql, calls = _INSERT, int(attempt.source != METER)
     if db.execute(_RELEASE_AS_HELD, (attempt.id, _text(charges))).rowcount != 1:
         released = db.execute(_RELEASE, (attempt.id,)).fetchall()
         found = db.execute(_SETTLED, (attempt.id,)).fetchone()
@@ -63,12 +63,13 @@ def settle(
         elif found is None:
             charges = [[c[0], c[1], 0, *c[3:]] for c in charges]
         elif found[0] == ORPHAN:
-            sql, charges = _REPLACE, _take_back(db, json.loads(found[1]), unpriced=bool(found[2]))
+            sql = _REPLACE
+            charges = _take_back(db, json.loads(found[1]), unpriced=bool(found[2]), calls=calls)
         else:
             return []
     settled = [_settled(entry, settlement) for entry in charges]
     _write(db, sql, _event_row(db, attempt, settled, machine, settlement))
-    return _book_all(db, settled, settlement)
+    return _book_all(db, settled, settlement, calls)
 
 
 def remainder_is_out(db: Connection, budget_id: int, period_start: int) -> bool:
@@ -152,7 +153,9 @@ def _settled(entry: Charge, settlement: Settlement) -> Charge:
     return [budget_id, start, reserved, charged, numerator, denominator]
 
 
-def _book_all(db: Connection, charges: list[Charge], settlement: Settlement) -> list[tuple[int, int]]:
+def _book_all(
+    db: Connection, charges: list[Charge], settlement: Settlement, calls: int = 1
+) -> list[tuple[int, int]]:
     """Move every charge from reserved to spent, or to assumed where the price is unknown.
 
     Returns (budget id, what its period has used now); a budget that is gone is left out.
@@ -163,19 +166,19 @@ def _book_all(db: Connection, charges: list[Charge], settlement: Settlement) -> 
         len(charges) == 2 and charges[0][2:4] == charges[1][2:4]
     ):  # the usual pair of budgets, in one statement
         (one, one_start, reserved, charged, *_), (other, other_start, *_) = charges
-        values = (reserved, charged, 1, int(unpriced), one, one_start, other, other_start)
+        values = (reserved, charged, calls, int(unpriced), one, one_start, other, other_start)
         return db.execute(book[1], values).fetchall()
     used: list[tuple[int, int]] = []
     for budget_id, start, reserved, charged, *_ in charges:
-        used += db.execute(book[0], (reserved, charged, 1, int(unpriced), budget_id, start)).fetchall()
+        used += db.execute(book[0], (reserved, charged, calls, int(unpriced), budget_id, start)).fetchall()
     return used
 
 
-def _take_back(db: Connection, charges: list[Charge], *, unpriced: bool) -> list[Charge]:
+def _take_back(db: Connection, charges: list[Charge], *, unpriced: bool, calls: int) -> list[Charge]:
     """Undo settled charges, so that the event can be settled anew."""
     book = _BOOK_ASSUMED if unpriced else _BOOK
     for budget_id, start, _, charged, *_ in charges:
-        db.execute(book[0], (0, -charged, -1, -int(unpriced), budget_id, start)).fetchall()
+        db.execute(book[0], (0, -charged, -calls, -int(unpriced), budget_id, start)).fetchall()
     return [[entry[0], entry[1], 0, 0, *entry[4:]] for entry in charges]
 
 
@@ -232,6 +235,8 @@ def _text(charges: list[Charge]) -> str:
 
 
 ORPHAN = "orphan"
+METER = "meter"
+"""The source of what a resource used: it costs, and is no call."""
 _MOVE_OLD = schema.MOVE_RESERVED + " and lease_until < ?"
 _FORGET_OLD = "delete from event where state = 'reserved' and lease_until < ?"
 _RESERVATION = """created_at, reserved, charges, source, app, route, job, essential, api, provider, model, endpoint,

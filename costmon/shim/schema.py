@@ -10,8 +10,9 @@ from __future__ import annotations
 DIMENSIONS = "provider, model, app, route, job, currency"
 _FIRST_SUMS = ("calls", "errors", "input_tokens", "output_tokens", "cost", "unpriced", "estimated")
 SUMS = (*_FIRST_SUMS, "partial", "estimated_cost", "assumed")
-"""What a rollup sums. `cost` is the known cost, of which `estimated_cost` rests on estimated usage; `assumed` is what the
-`unpriced` calls are assumed to have cost, in the rollup's currency; `partial` counts calls with a part unpriced."""
+"""What a rollup sums. `calls` leaves out what meters wrote (a quarter hour of a server is no call). `cost` is the known
+cost, of which `estimated_cost` rests on estimated usage; `assumed` is what the `unpriced` calls are assumed to have cost,
+in the rollup's currency; `partial` counts calls with a part unpriced."""
 
 
 def _rollup(table: str, slot: str) -> str:
@@ -30,7 +31,7 @@ def _add(table: str, slot: str, slot_value: str, row: str, sign: str) -> str:
     updates = ", ".join(f"{name} = {name} + excluded.{name}" for name in SUMS)
     return f"""insert into {table} ({slot}, {DIMENSIONS}, {", ".join(SUMS)})
         values ({slot_value}, {row}.provider, {row}.model, {row}.app, {row}.route, {row}.job, {row}.currency,
-            {sign}1, {sign}({row}.outcome <> 'ok'), {sign}coalesce({row}.input_tokens, 0),
+            {sign}({row}.source <> 'meter'), {sign}({row}.outcome <> 'ok'), {sign}coalesce({row}.input_tokens, 0),
             {sign}coalesce({row}.output_tokens, 0), {sign}coalesce({row}.cost, 0), {sign}({row}.cost is null),
             {sign}({row}.cost_status = 'estimated'), {sign}({row}.cost_status = 'partial'),
             {sign}iif({row}.cost_status = 'estimated', coalesce({row}.cost, 0), 0),
@@ -247,14 +248,15 @@ _BANDS = (
     _backfill("rollup_quarter", "slot_at", "created_at - created_at % 900000000"),
     _backfill("rollup_day", "day_at", "local_day_at"),
     *_TRIGGERS,
-    # One repricing of past events; it may be reverted. `scope` is JSON; totals are JSON, nano by currency.
+    # One repricing of past events; it may be reverted. `scope` is JSON; totals are JSON, nano by currency; `report` is
+    # JSON of what changed and what was left alone. `done_to` is the id of the last event it has looked at.
     """create table if not exists reprice_run (
         id integer primary key, at integer not null, kind text not null
             check (kind in ('correction', 'change', 'unknown', 'revert')),
         reason text not null, by text not null, scope text not null,
         state text not null check (state in ('running', 'done', 'reverted')),
         events integer not null default 0, old_total text not null default '{}', new_total text not null default '{}',
-        reverts integer
+        reverts integer, ended_at integer, done_to text not null default '', report text not null default '{}'
     )""",
     # What an event said before a run; `charges` as in event.
     """create table if not exists cost_revision (
@@ -268,15 +270,25 @@ _BANDS = (
         id integer primary key, until_at integer not null, reason text not null, by text not null,
         created_at integer not null, lifted_at integer
     )""",
-    # When a resource ran (servers), as announced; `stopped_at` null = it runs.
+    # When a resource cost by the clock (`by`: 'config', 'host' or a person); `stopped_at` null = it does. Accounted up to
+    # `accounted_until`, `billed` seconds of it; `estimated` = nobody saw the end.
     """create table if not exists meter_run (
         id integer primary key, resource text not null, started_at integer not null, stopped_at integer,
-        by text not null
+        accounted_until integer not null, billed integer not null default 0, by text not null,
+        estimated integer not null default 0
     )""",
-    # How far a resource is accounted for: `reading` is JSON of the last measurement (counters, bytes, boot time).
+    "create index if not exists meter_run_open on meter_run (resource, started_at)",
+    # A resource as it was last seen configured (`definition`, JSON). Of what is measured, `pending` has been counted
+    # between `since_at` and `counted_until` and is no event yet; `reading` is JSON of the last measurement.
     """create table if not exists meter (
-        resource text primary key, since integer not null, accounted_until integer not null,
-        reading text not null default '{}'
+        resource text primary key, definition text not null, first_seen_at integer not null,
+        since_at integer not null, counted_until integer not null, pending text not null default '0',
+        estimated integer not null default 0, reading text not null default '{}', note text not null default ''
+    ) without rowid""",
+    # What a resource used in a calendar month, accounted for; text, because byte-seconds pass 64 bits.
+    """create table if not exists meter_month (
+        resource text not null, month text not null, unit text not null, used text not null,
+        primary key (resource, month, unit)
     ) without rowid""",
 )
 

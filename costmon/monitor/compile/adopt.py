@@ -10,6 +10,7 @@ from typing import NamedTuple
 from costmon.budget.periods import Period
 from costmon.config import Budget
 from costmon.monitor.compile.days import corrections_paused
+from costmon.shim.booking import METER
 from costmon.shim.events import id_floor
 from costmon.shim.money import Rate, convert
 from costmon.shim.policy import load
@@ -26,6 +27,7 @@ class _Event(NamedTuple):
     cost: int | None
     currency: str
     charges: str
+    source: str
 
 
 class _Share(NamedTuple):
@@ -72,12 +74,12 @@ def _events(db: sqlite3.Connection, budget: Budget, period: Period) -> list[_Eve
     values: list[object] = [id_floor(period.start_us), period.start_us, period.end_us]
     values += [budget.scope_value] if column else []
     settled = db.execute(
-        "select id, created_at, 'event', reserved, coalesce(charge, reserved), cost, currency, charges from event "  # noqa: S608 - names are ours
+        "select id, created_at, 'event', reserved, coalesce(charge, reserved), cost, currency, charges, source from event "  # noqa: S608 - names are ours
         + where,
         values,
     )
     flying = db.execute(
-        "select id, created_at, 'reservation', reserved, reserved, null, currency, charges from reservation "  # noqa: S608
+        "select id, created_at, 'reservation', reserved, reserved, null, currency, charges, source from reservation "  # noqa: S608
         + where,
         values,
     )
@@ -111,7 +113,8 @@ def _totals(shares: list[_Share]) -> tuple[int, int, int, int, int]:
     assumed = sum(share.settled for share in unpriced)
     in_flight = sum(share.reserved for share in shares if share.event.table == "reservation")
     spent = sum(share.settled for share in settled) - assumed
-    return spent, assumed, in_flight, len(settled), len(unpriced)
+    calls = sum(share.event.source != METER for share in settled)
+    return spent, assumed, in_flight, calls, len(unpriced)
 
 
 def _rates(db: sqlite3.Connection, quote: str) -> Callable[[str, int], Rate | None]:

@@ -1,0 +1,34 @@
+"""The rate cards of resources, for pricing their events anew."""
+
+from __future__ import annotations
+
+from sqlite3 import Connection
+
+from costmon.pricing.resource_prices import card_at
+from costmon.shim.cards import Card
+from costmon.sources.resources.definitions import configured, parse
+from costmon.sources.resources.pieces import Months, month_seconds
+
+
+class Tariffs:
+    """The prices of the resources that are configured now, as the ledger has them.
+
+    An event of source 'meter' has the resource's name as its model, and its usage (with `before`, what the month had used)
+    in `units`; `shim.cards.price(card, units)` is what it costs.
+    """
+
+    def __init__(self, db: Connection) -> None:
+        self._definitions = configured(db)
+        self._months = Months(self._definitions.zone)
+
+    def card(self, name: str, at_us: int) -> Card | None:
+        """The card of the resource `name` at `at_us` (µs UTC); None when it is not configured or has no price then."""
+        written = self._definitions.written.get(name)
+        if written is None:
+            return None
+        resource = parse(written)
+        price = self._definitions.price_of(resource)
+        if price is None:
+            return None
+        seconds = month_seconds(self._months.at(at_us))
+        return card_at(price, at_us, seconds, provider=resource.provider, model=resource.name)
