@@ -11,8 +11,12 @@ DEFAULT = """\
 time_zone = "local"
 
 [currency]
-# What sums are shown in. Another currency than USD needs a rate below.
+# What sums are shown in. Another currency than USD needs a rate: fetched, or written below.
 display = "USD"
+
+# "ecb" fetches the European Central Bank's reference rates once a day, from www.ecb.europa.eu, for pairs that have no
+# rate below. Without this line nothing is fetched.
+#fetch = "ecb"
 
 # Exchange rates, as many as you like. The newest one that is not after a call's day counts; the oldest one
 # also covers the days before it. `rate` is what one unit of `base` costs in `quote`. The source is for you.
@@ -68,6 +72,42 @@ display = "USD"
 #failures = 5
 #within = "5m"
 
+# What costs without a call: servers, storage, traffic, subscriptions. Budgets count it too.
+#[resource.gpu-box]
+# "time" (a server), "storage", "transfer" (traffic) or "flat" (a subscription).
+#kind = "time"
+# Its price and what that is per: "hour", "day" or "month" · storage: "GB-month", "GiB-month" · transfer: "GB",
+# "GiB" · flat: "month", "year", "day". Or price_of = "NAME" of a resource in a price file.
+#price = "2450 KRW"
+#per = "hour"
+# time: always_on from `since` (or from now) on, measure = "uptime" or "gpu" of this machine, or neither: then
+# costmon meter start gpu-box and costmon meter stop gpu-box tell when it runs. increment_s is the smallest step billed.
+#always_on = true
+#since = 2026-11-01
+#increment_s = 3600
+# Who is paid, and the app whose cost it is; budgets may have them as their scope.
+#provider = "own"
+#app = "resources"
+
+#[resource.backups]
+#kind = "storage"
+#price = "0.023 USD"
+#per = "GB-month"
+# What a month is: "730h", or "calendar" for its real length.
+#month = "730h"
+# So much is stored: gb (or gib), or measure = "disk:/" (used bytes of a file system), or "folder:/srv/backups".
+#gb = 50
+
+#[resource.egress]
+#kind = "transfer"
+#price = "0.09 USD"
+#per = "GB"
+# So many of them are free in each month; above a tier's threshold its own price holds.
+#free = 100
+#tiers = [{ above = 10240, price = "0.085 USD" }]
+# All interfaces of this machine, or one: "network:eth0". count = "sent", "received" or "both".
+#measure = "network"
+
 [hosts]
 # Whose API a host of your own speaks, with its port if it has one; `free` says that calls to it cost nothing.
 #"llm.corp.example" = "openai"
@@ -93,6 +133,11 @@ warn_prompt_tokens = 0
 [notify]
 # Native notifications of this desktop.
 desktop = true
+
+[retention]
+# Days the ledger keeps every call in detail, and its sums of each day (90 and a year); 0 keeps them for ever.
+events = 90
+aggregates = 365
 
 [tui]
 # A theme of the themes folder; the key in the terminal changes it for a session.

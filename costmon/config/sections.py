@@ -10,6 +10,8 @@ from decimal import Decimal
 from types import MappingProxyType
 
 from costmon.config.money import EXAMPLE, parse_money, shorten
+from costmon.config.resources import read_resources
+from costmon.config.retention import read_retention
 from costmon.config.rules import read_breaker, read_rate_limits, read_repeat, read_retry_loop
 from costmon.config.scopes import NAME, checked, parse_scope
 from costmon.config.source import Section, is_whole, spell
@@ -32,9 +34,16 @@ MAX_LEVELS = 20
 _THEME = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 _PROVIDER = re.compile(r"[a-z0-9._-]{1,60}")
 _HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_.-]{0,250})|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+FETCHED = frozenset(
+    (
+        *("AUD", "BRL", "CAD", "CHF", "CNY", "CZK", "DKK", "EUR", "GBP", "HKD", "HUF", "IDR", "ILS", "INR", "ISK"),
+        *("JPY", "KRW", "MXN", "MYR", "NOK", "NZD", "PHP", "PLN", "RON", "SEK", "SGD", "THB", "TRY", "ZAR"),
+    )
+)
+"""What the European Central Bank publishes beside the dollar."""
 _TABLES = (
     *("time_zone", "currency", "budget", "rate_limit", "breaker", "repeat", "retry_loop"),
-    *("hosts", "limits", "notify", "tui"),
+    *("resource", "hosts", "limits", "notify", "tui", "retention"),
 )
 
 
@@ -43,16 +52,21 @@ def read_config(top: Section, content_hash: str) -> Config:
     top.only(*_TABLES)
     zone = _zone(top, machine_zone())
     currency = top.section("currency")
-    currency.only("display", "rate")
+    currency.only("display", "rate", "fetch")
+    fetch = currency.choice("fetch", "", ("ecb",)) if "fetch" in currency.data else ""
     rates = tuple(_rate(section) for section in currency.sections("rate"))
     _refuse_repeated_rates(currency, rates)
+    known = (*rates, *_promised(fetch))
+    budgets = _budgets(top.section("budget"), zone, known)
     return Config(
         path=top.source.path,
         content_hash=content_hash,
         time_zone=zone,
-        display_currency=_display(currency, rates),
+        display_currency=_display(currency, known),
         rates=rates,
-        budgets=_budgets(top.section("budget"), zone, rates),
+        fetch_rates=fetch,
+        budgets=budgets,
+        resources=read_resources(top.section("resource"), known, budgets),
         rate_limits=read_rate_limits(top.section("rate_limit")),
         breaker=read_breaker(top),
         repeat=read_repeat(top),
@@ -61,6 +75,7 @@ def read_config(top: Section, content_hash: str) -> Config:
         limits=_limits(top.section("limits")),
         notify=_notify(top.section("notify")),
         tui=_tui(top.section("tui")),
+        retention=read_retention(top),
     )
 
 
@@ -116,8 +131,16 @@ def _require_rate(section: Section, key: str, currency: str, rates: tuple[Exchan
             f"is in {currency}, but no exchange rate between USD and {currency} is on file; add a "
             f'[[currency.rate]] table with the lines base = "USD", quote = "{currency}", '
             f"rate = <{currency} for 1 USD>, "
-            f"date = <its day, such as 2026-11-20>",
+            f"date = <its day, such as 2026-11-20>"
+            + ('; or add fetch = "ecb" under [currency]' if currency in FETCHED else ""),
         )
+
+
+def _promised(fetch: str) -> tuple[ExchangeRate, ...]:
+    """Stand-ins for rates that are fetched: what they are is not known here, and a currency that has none yet is refused
+    where budgets are compiled."""
+    day = date(1970, 1, 1)
+    return tuple(ExchangeRate("USD", code, Rate(1, 1), day) for code in sorted(FETCHED)) if fetch else ()
 
 
 def _rate(section: Section) -> ExchangeRate:

@@ -13,6 +13,14 @@ from costmon.shim.switch import SCOPE_KEYS as SCOPE_KEYS
 PERIODS = ("day", "week", "month")
 WINDOWS = ("minute", "hour", "day")
 DEFAULT_LEVELS = (70, 80, 90, 95, 100)
+RESOURCE_PERS = {
+    "time": ("hour", "day", "month"),
+    "storage": ("GB-month", "GiB-month"),
+    "transfer": ("GB", "GiB"),
+    "flat": ("month", "year", "day"),
+}
+"""What a price of each kind of resource may be per."""
+MONTHS = ("730h", "calendar")
 
 
 def scope_text(key: str, value: str) -> str:
@@ -92,6 +100,37 @@ class ExchangeRate:
 
 
 @dataclass(frozen=True, slots=True)
+class Resource:
+    """Something that costs without calls: a server, storage, traffic, a subscription.
+
+    `kind` is 'time', 'storage', 'transfer' or 'flat'. Either `price` (nano of `currency`) `per` a unit, or `price_of`, the
+    name of a resource in a price file. `free` and the `tiers` ((above, nano), …) count in what the price is per, from the
+    start of the month. `follows` says what moves it: 'clock' (always on, announced, subscribed), 'runs' (costmon meter),
+    'uptime', 'gpu', 'disk', 'folder' or 'network', the last three with a `target`. `held` is bytes announced: stored, or
+    sent in a month. `since` and `until` are ISO texts, a date (of the operator's calendar) or an instant; '' is open.
+    """
+
+    name: str
+    kind: str
+    follows: str
+    provider: str = "own"
+    app: str = "resources"
+    price: int = 0
+    currency: str = ""
+    per: str = ""
+    free: int = 0
+    tiers: tuple[tuple[int, int], ...] = ()
+    month: str = "calendar"
+    increment_s: int = 1
+    price_of: str = ""
+    target: str = ""
+    count: str = "sent"
+    held: int = 0
+    since: str = ""
+    until: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """Whose API a host serves, and whether calls to it cost nothing."""
 
@@ -123,6 +162,14 @@ class Notify:
 
 
 @dataclass(frozen=True, slots=True)
+class Retention:
+    """Days that events, and sums of days, are kept; 0 is for ever."""
+
+    events: int = 90
+    aggregates: int = 365
+
+
+@dataclass(frozen=True, slots=True)
 class Tui:
     """How the terminal looks."""
 
@@ -138,12 +185,16 @@ class Config:
     time_zone: str = "UTC"
     display_currency: str = "USD"
     rates: tuple[ExchangeRate, ...] = ()
+    fetch_rates: str = ""
+    """Where rates that are not written here come from: '' (nowhere) or 'ecb'."""
     budgets: tuple[Budget, ...] = ()
     rate_limits: tuple[RateLimit, ...] = ()
     breaker: Breaker | None = None
     repeat: Repeat | None = None
     retry_loop: RetryLoop | None = None
+    resources: tuple[Resource, ...] = ()
     hosts: Mapping[str, Host] = field(default_factory=lambda: MappingProxyType({}))
     limits: Limits = Limits()
     notify: Notify = Notify()
     tui: Tui = Tui()
+    retention: Retention = Retention()

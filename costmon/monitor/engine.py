@@ -17,10 +17,16 @@ from costmon.errors import ConfigError, CostmonError, LedgerError
 from costmon.monitor.compile import compile_config, config_changed, record_config_error, refresh_horizon
 from costmon.monitor.lock import EngineLock
 from costmon.monitor.prices import compile_prices
+from costmon.monitor.rates import RateKeeper
+from costmon.monitor.reprice.forgetting import Forgetting
+from costmon.monitor.reprice.unknown import price_known
 from costmon.monitor.snapshot import Snapshot
 from costmon.monitor.view import build_snapshot
 from costmon.monitor.warner import Warner
+from costmon.pricing import currency
 from costmon.shim import blocks, booking, policy
+from costmon.shim.clock import is_demo
+from costmon.sources.resources import Collector
 from costmon.store import Store, open_ledger
 from costmon.store.queries import settings
 
@@ -45,11 +51,14 @@ class Engine:
         self._store: Store | None = None
         self._lock: EngineLock | None = None
         self._warner: Warner | None = None
+        self._rates: RateKeeper | None = None
         self._last: Snapshot | None = None
         self._seen: tuple[object, ...] = ()
         self._shown_at = -SHOW_EVERY_S
         self._chores_at = -CHORES_EVERY_S
         self._unsynced_since: float | None = None
+        self._resources = Collector()
+        self._forgetting = Forgetting()
 
     @property
     def mine(self) -> bool:
@@ -91,6 +100,9 @@ class Engine:
         if self._warner is not None:
             self._warner.stop()
             self._warner = None
+        if self._rates is not None:
+            self._rates.stop()
+            self._rates = None
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -113,6 +125,8 @@ class Engine:
         if self._lock is not None and not self._lock.mine and self._lock.acquire():
             self._warner = Warner(self.home)
             self._warner.start()
+            self._rates = RateKeeper(self.home)
+            self._rates.start()
             self._seen = ()
         return self._store
 
@@ -124,6 +138,7 @@ class Engine:
             _mtime(paths.switch_dir(self.home)),
             _mtime(paths.config_file()),
             _mtime(paths.user_prices_file()),
+            _mtime(currency.cache_file()),
         )
 
     def _work(self, store: Store, *, changed: bool) -> None:
@@ -139,6 +154,8 @@ class Engine:
             _sync(store)
 
     def _chores(self, store: Store, now: int) -> None:
+        edited = None if is_demo(self.home) else _mtime(paths.config_file()) // 1000
+        self._resources.collect(store.db, now, changed_us=edited)
         store.db.execute("begin immediate")
         try:
             booking.settle_orphans(store.db, now)
@@ -150,6 +167,8 @@ class Engine:
             raise
         blocks.apply(paths.switch_dir(self.home), wanted, now)
         refresh_horizon(store.db, now)
+        price_known(store)
+        self._forgetting.forget(store)
         if self._warner is not None:
             self._warner.look()
         if _size(paths.ledger_file(self.home) + "-wal") > CHECKPOINT_BYTES:

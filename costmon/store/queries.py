@@ -9,6 +9,7 @@ from sqlite3 import Connection
 from typing import Any, NamedTuple
 
 from costmon.shim import schema
+from costmon.shim.events import id_floor
 
 SLOT_US = 900 * 1_000_000
 
@@ -248,6 +249,15 @@ def unpriced_models(db: Connection, day_at: int) -> list[tuple[str, str, int]]:
            group by provider, model order by 3 desc limit 20""",
         (day_at,),
     ).fetchall()
+
+
+def is_tracked(db: Connection, provider: str, model: str, since: int) -> bool:
+    """Whether the newest event of `model` since an instant is a call the app itself states the cost of."""
+    row = db.execute(
+        "select source from event where id >= ? and provider = ? and model = ? order by id desc limit 1",
+        (id_floor(since), provider, model),
+    ).fetchone()
+    return row is not None and row[0] == "track"
 
 
 def failed_alerts(db: Connection, since: int) -> list[tuple[str, int, str]]:

@@ -1,4 +1,5 @@
-"""`python -m tests.bench [PART ...]`: every published figure, in one table. PARTs are capture, imports, switch, screen.
+"""`python -m tests.bench [PART ...]`: every published figure, in one table. PARTs are capture, imports, switch,
+pricing, screen; reprice (minutes) only by its name.
 
 Absolute times move with the machine; the shim's cost is paired (the same SDK call with and without it, in turn), and a
 bare insert and commit takes its turns beside it. `python -m tests.bench.peers` puts other tools beside costmon.
@@ -9,16 +10,17 @@ from __future__ import annotations
 import logging
 import sys
 
-from tests.bench import capture, imports, screen, switch_check
+from tests.bench import capture, imports, pricing, reprice, screen, switch_check
 
-PARTS = {"capture": capture, "imports": imports, "switch": switch_check, "screen": screen}
+PARTS = {"capture": capture, "imports": imports, "switch": switch_check, "pricing": pricing, "screen": screen}
+SLOW = {"reprice": reprice}
 
 
 def main(names: list[str]) -> None:
     logging.disable(logging.WARNING)  # that nobody would warn is no news here
     print(f"{'figure':<70}{'median':>12}{'p99':>14}{'target':>14}")
     for name in names or PARTS:
-        for row in PARTS[name].rows():
+        for row in {**PARTS, **SLOW}[name].rows():
             print(f"{row.name:<70}{row.median:>12}{row.p99:>14}{row.target:>14}")
             sys.stdout.flush()
 

@@ -11,13 +11,15 @@ from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from costmon.budget.periods import day_start
-from costmon.config import DEFAULT, Config, fingerprint, fingerprint_of
+from costmon.config import DEFAULT, Config, ExchangeRate, fingerprint, fingerprint_of
+from costmon.config.resources import resources_to_json
 from costmon.errors import ConfigError
 from costmon.monitor.compile.budgets import BudgetChanges, compile_budgets, extend_periods
 from costmon.monitor.compile.days import compile_days, move_days
 from costmon.monitor.compile.rules import compile_rules
 from costmon.monitor.compile.settings import bump, put, setting
 from costmon.monitor.compile.writing import transaction
+from costmon.pricing import currency
 
 HORIZON_US = 365 * 86_400 * 1_000_000
 _RATE_COLUMNS = "base, quote, from_at, numerator, denominator, source"
@@ -38,14 +40,20 @@ class CompileResult(NamedTuple):
 def compile_config(db: sqlite3.Connection, config: Config, now_us: int) -> CompileResult:
     """Make the ledger say what `config` says, as of `now_us` (µs UTC). Running it twice changes nothing.
 
-    Raises LedgerBusy when others hold the ledger for 5 s, sqlite3.Error when it cannot be written.
+    Raises LedgerBusy when others hold the ledger for 5 s, sqlite3.Error when it cannot be written, ConfigError when a
+    rate that is to be fetched has not come yet.
     """
+    rates_stamp = currency.stamp()
+    rates = currency.in_force(config)
+    require_rates(config, rates)
 
     def work() -> CompileResult:
         before = db.total_changes
         zone_before = setting(db, "time_zone")
         _compile_settings(db, config)
-        _compile_rates(db, config)
+        put(db, "fetch_rates", config.fetch_rates)
+        put(db, "rates_stamp", rates_stamp if config.fetch_rates else "")
+        _compile_rates(db, rates, config.time_zone)
         compile_days(db, config.time_zone, now_us, replace=zone_before != config.time_zone)
         if zone_before != config.time_zone:
             move_days(db, config.time_zone)
@@ -81,7 +89,8 @@ def config_changed(db: sqlite3.Connection, config_path: str) -> bool:
     elsewhere = setting(db, "config_path") not in (None, config_path)
     if elsewhere and found == fingerprint_of(DEFAULT.encode()) and _holds_limits(db):
         return False
-    return found != setting(db, "config_hash") or bool(setting(db, "config_error"))
+    fetched = setting(db, "fetch_rates") and setting(db, "rates_stamp") != currency.stamp()
+    return found != setting(db, "config_hash") or bool(setting(db, "config_error")) or bool(fetched)
 
 
 def _holds_limits(db: sqlite3.Connection) -> bool:
@@ -116,7 +125,10 @@ def _compile_settings(db: sqlite3.Connection, config: Config) -> None:
         "breaker": _figures(config.breaker),
         "repeat": _figures(config.repeat),
         "retry_loop": _figures(config.retry_loop),
+        "resources": resources_to_json(config.resources),
         "desktop": "1" if config.notify.desktop else "0",
+        "retention_events": str(config.retention.events),
+        "retention_aggregates": str(config.retention.aggregates),
         "config_hash": config.content_hash,
         "config_path": config.path,
         "config_error": "",
@@ -129,9 +141,19 @@ def _figures(rule: Any) -> str:
     return "" if rule is None else json.dumps(asdict(rule))
 
 
-def _compile_rates(db: sqlite3.Connection, config: Config) -> None:
+def require_rates(config: Config, rates: tuple[ExchangeRate, ...]) -> None:
+    """A budget whose currency has no rate would miss calls."""
+    missing = currency.without_rate(config, rates)
+    if missing:
+        raise ConfigError(
+            f"{config.path}: no rate from USD to {' or '.join(missing)} was fetched yet; run costmon rates update, or "
+            f"add a [[currency.rate]] table"
+        )
+
+
+def _compile_rates(db: sqlite3.Connection, rates: tuple[ExchangeRate, ...], time_zone: str) -> None:
     """One row for each direction and day, so that a look-up is "the newest of base → quote not after now"."""
-    wanted = _rate_rows(config)
+    wanted = _rate_rows(rates, time_zone)
     found = {row[:3]: row[3:] for row in db.execute(f"select {_RATE_COLUMNS} from exchange_rate")}  # noqa: S608
     gone = [key for key in found if key not in wanted]
     fresh = [(*key, *row) for key, row in wanted.items() if found.get(key) != row]
@@ -139,12 +161,12 @@ def _compile_rates(db: sqlite3.Connection, config: Config) -> None:
     db.executemany(f"insert or replace into exchange_rate ({_RATE_COLUMNS}) values (?, ?, ?, ?, ?, ?)", fresh)  # noqa: S608
 
 
-def _rate_rows(config: Config) -> dict[_RateKey, _RateRow]:
+def _rate_rows(rates: tuple[ExchangeRate, ...], time_zone: str) -> dict[_RateKey, _RateRow]:
     """Rows by key. A rate the user wrote beats an inverse; a pair's oldest also covers all days before."""
     rows: dict[_RateKey, _RateRow] = {}
     inverses: dict[_RateKey, _RateRow] = {}
-    for entry in config.rates:
-        at = day_start(entry.day, config.time_zone)
+    for entry in rates:
+        at = day_start(entry.day, time_zone)
         rate, source = entry.rate, entry.source
         rows[entry.base, entry.quote, at] = (rate.numerator, rate.denominator, source)
         inverses[entry.quote, entry.base, at] = (rate.denominator, rate.numerator, f"{source} (inverse)")

@@ -1,0 +1,125 @@
+"""What the ledger forgets: events and 15-minute sums after some months, sums of a day after a year; by default.
+
+Small batches, each a short transaction of its own: an app that writes meanwhile hardly waits. A day's sums outlive its
+events unchanged. Times are µs since 1970 UTC.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import NamedTuple
+
+from costmon.shim.booking import SLOT_US
+from costmon.shim.events import id_floor
+from costmon.shim.policy import load as load_policy
+from costmon.shim.policy import local_day_at, period_at
+
+BATCH = 1000
+DAY_US = 86_400_000_000
+
+
+class Cutoffs(NamedTuple):
+    """Events (and 15-minute sums) before `events` go, sums of days before `aggregates`; 0 = none go."""
+
+    events: int
+    aggregates: int
+
+
+class Pruned(NamedTuple):
+    """How many rows one step has removed; `more`: there is more to do."""
+
+    events: int
+    quarters: int
+    days: int
+    more: bool
+
+
+def cutoffs(
+    db: sqlite3.Connection, now: int, event_days: int, aggregate_days: int, keep_from: int
+) -> Cutoffs:
+    """What goes at `now`, in whole local days. 0 days = kept for ever.
+
+    Nothing goes of a budget's current period, nor from `keep_from` on (the period a new budget would count).
+    """
+    periods = [period_at(db, budget, now).start for budget in load_policy(db).budgets]
+    newest = min([keep_from, *periods])
+    events = _day_before(db, min(now - event_days * DAY_US, newest)) if event_days else 0
+    days = _day_before(db, min(now - aggregate_days * DAY_US, newest)) if aggregate_days else 0
+    return Cutoffs(max(0, events), max(0, days))
+
+
+def prune(db: sqlite3.Connection, at: Cutoffs, batch: int = BATCH) -> Pruned:
+    """Inside the caller's transaction: remove up to `batch` rows of what is due.
+
+    Sums go only after the events they sum: while one is left, of a run of repricing that is not finished say, its rows
+    stay. Day sums stay as long as 15-minute ones, which a new time zone makes them from.
+    """
+    events = _prune_events(db, at.events, batch)
+    if events == batch:
+        return Pruned(events, 0, 0, True)
+    quarters = _prune_sums(db, "rollup_quarter", "slot_at", _oldest_slot(db, at.events), batch)
+    if quarters:
+        return Pruned(events, quarters, 0, True)
+    days = _prune_sums(db, "rollup_day", "day_at", _oldest_day(db, at.aggregates), batch)
+    return Pruned(events, 0, days, bool(days))
+
+
+def _day_before(db: sqlite3.Connection, at: int) -> int:
+    """The beginning of the local day of `at`: a day goes as a whole."""
+    return local_day_at(db, at)
+
+
+def _prune_events(db: sqlite3.Connection, before: int, batch: int) -> int:
+    rows = db.execute(
+        "select id from event where id < ? and created_at < ? and state = 'settled' and not exists"
+        " (select 1 from cost_revision c join reprice_run r on r.id = c.run_id"
+        "  where r.state = 'running' and c.event_id = event.id) order by id limit ?",
+        (id_floor(before), before, batch),
+    ).fetchall()
+    if not rows:
+        return 0
+    db.executemany("delete from event where id = ?", rows)
+    runs = db.execute("select id from reprice_run").fetchall()
+    db.executemany(
+        "delete from cost_revision where run_id = ? and event_id = ?",
+        [(run, row[0]) for (run,) in runs for row in rows],
+    )
+    return len(rows)
+
+
+def _oldest_slot(db: sqlite3.Connection, before: int) -> int:
+    """Up to where 15-minute sums may go: not past the oldest event that is left."""
+    oldest = _oldest_event(db)
+    return before if oldest is None else min(before, oldest[0] - oldest[0] % SLOT_US)
+
+
+def _oldest_day(db: sqlite3.Connection, before: int) -> int:
+    """Up to where sums of days may go."""
+    oldest = _oldest_event(db)
+    slot = db.execute("select min(slot_at) from rollup_quarter").fetchone()[0]
+    limits = [before]
+    if oldest is not None:
+        limits.append(oldest[1])
+    if slot is not None:
+        limits.append(
+            local_day_at(db, slot) - 2 * DAY_US
+        )  # a zone may have been another when its day was made
+    return min(limits)
+
+
+def _oldest_event(db: sqlite3.Connection) -> tuple[int, int] | None:
+    """(created_at, local day) of the oldest events; ids sort by time."""
+    rows = db.execute(
+        "select created_at, local_day_at from event where state = 'settled' order by id limit 1"
+    ).fetchone()
+    return None if rows is None else (int(rows[0]), int(rows[1]))
+
+
+def _prune_sums(db: sqlite3.Connection, table: str, slot: str, before: int, batch: int) -> int:
+    """Whole slots, so many that about `batch` rows go."""
+    last = db.execute(
+        f"select {slot} from {table} where {slot} < ? order by {slot} limit 1 offset ?",  # noqa: S608 - names are ours
+        (before, batch - 1),
+    ).fetchone()
+    bound = before if last is None else min(before, int(last[0]) + 1)
+    return db.execute(f"delete from {table} where {slot} < ?", (bound,)).rowcount  # noqa: S608
