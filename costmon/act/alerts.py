@@ -215,7 +215,7 @@ _NOTICES = {
 }
 _CONSEQUENCES = {
     "unseen": "What it spends there is neither counted nor stopped. Use a client costmon hooks, or @costmon.track.",
-    "unpriced": "Its cost is assumed until a price is added: costmon prices show prints what to add.",
+    "unpriced": "Its cost is assumed until a price is added: costmon prices check prints what to add.",
 }
 
 

@@ -91,6 +91,8 @@ def _edit(change: Any) -> Config:
     """Replace config.toml by `change(its text)` once that has been read without error. Raises ConfigError."""
     from costmon import config, paths
     from costmon.config.files import locked
+    from costmon.monitor.compile import require_rates
+    from costmon.pricing.currency import in_force
 
     path = paths.config_file()
     with locked(path):
@@ -99,6 +101,7 @@ def _edit(change: Any) -> Config:
         config.load(path)
         edited = change(text)
         found = config.parse(edited.encode(), path)
+        require_rates(found, in_force(found))
         if edited != text:
             config.replace(path, edited)
     return found

@@ -11,6 +11,7 @@ import click
 from costmon import config, paths
 from costmon.cli.rules import exceptions, rule_lines, rules_json
 from costmon.monitor.engine import read_config
+from costmon.monitor.resources import resource_json, resource_line
 from costmon.monitor.snapshot import BudgetStatus, Snapshot, Spend
 from costmon.monitor.view import build_snapshot
 from costmon.shim.events import clean
@@ -56,6 +57,7 @@ def to_text(s: Snapshot) -> list[str]:
     if s.readable:
         lines.append(_prices(s))
     lines += rule_lines(s.rules)
+    lines += [f"resource {resource_line(resource)}" for resource in s.resources]
     for job in s.jobs:
         when = f"next {job.next_run:%Y-%m-%d %H:%M:%S} UTC" if job.next_run else "no plan"
         lines.append(
@@ -82,6 +84,18 @@ def to_json(s: Snapshot) -> dict[str, Any]:
         "home": s.home,
         "time_zone": s.time_zone,
         "currency": s.currency,
+        "rates": [
+            {
+                "base": rate.base,
+                "quote": rate.quote,
+                "rate": rate.rate,
+                "date": rate.day.isoformat(),
+                "source": rate.source,
+                "age_days": rate.age_days,
+                "stale": rate.stale,
+            }
+            for rate in s.rates
+        ],
         "engine": {"running": s.engine.running, "pid": s.engine.pid, "since": _time(s.engine.since)},
         "budgets": [_budget_json(budget) for budget in s.budgets],
         "today": _spend_json(s.today),
@@ -110,6 +124,7 @@ def to_json(s: Snapshot) -> dict[str, Any]:
                 {"app": reader.app, "checked_at": _time(reader.checked_at)} for reader in s.switch.readers
             ],
         },
+        "resources": [resource_json(resource) for resource in s.resources],
         "jobs": [
             {
                 "app": job.app,

@@ -6,7 +6,8 @@ Front ends render it and own no data; only `engine.Engine` makes one.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 
 from costmon.budget.bands import Band, band
 from costmon.shim.money import Money
@@ -271,6 +272,47 @@ class EngineStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class RateUse:
+    """An exchange rate some sum is converted by: what one `base` costs in `quote`, its day, and where it is from.
+
+    `stale`: too old to be taken for today's.
+    """
+
+    base: str
+    quote: str
+    rate: str
+    day: date
+    source: str
+    age_days: int
+    stale: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceStatus:
+    """A server, storage, traffic or subscription in this calendar month.
+
+    `amount` is in `unit` ('h', 'GB-month', 'GB', 'd') and, like `cost`, accounted for; `cost` is None where nothing of it
+    has a price. `ahead` is what it has cost since. `stored` is the bytes stored now, None for other kinds. `unpriced` and
+    `estimated` count quarter hours.
+    """
+
+    name: str
+    kind: str
+    provider: str
+    app: str
+    running: bool
+    since: datetime | None
+    amount: Decimal
+    unit: str
+    cost: Money | None
+    ahead: Money | None
+    stored: int | None
+    unpriced: int
+    estimated: int
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     at: datetime
     time_zone: str
@@ -286,6 +328,7 @@ class Snapshot:
     by_model: tuple[SpendBy, ...] = ()
     by_app: tuple[SpendBy, ...] = ()
     jobs: tuple[JobStatus, ...] = ()
+    resources: tuple[ResourceStatus, ...] = ()
     switch: SwitchStatus = field(default_factory=lambda: SwitchStatus("", (), ()))
     feed: tuple[FeedRow, ...] = ()
     in_flight: int = 0
@@ -300,5 +343,7 @@ class Snapshot:
     """False when the ledger cannot be read: then every figure here is unknown, not zero."""
     simulated: bool = False
     """True in a demo home: figures are made up and the clock may run fast."""
+    rates: tuple[RateUse, ...] = ()
+    """What sums in other currencies, and budgets, are converted by now."""
     hour_bars: tuple[int, ...] = ()
     """Cost in nano of the display currency for each of the last 24 quarter hours, oldest first."""

@@ -11,6 +11,8 @@ from costmon.budget.rows import Uncertain, read_budgets, uncertain
 from costmon.budget.status import BudgetRow, PeriodRow, standing
 from costmon.monitor.lock import holder
 from costmon.monitor.overrides import enforced, unenforced
+from costmon.monitor.rates import rates_in_use, stale_texts
+from costmon.monitor.resources import is_resource, resource_problems, resource_status
 from costmon.monitor.rules import rules_status
 from costmon.monitor.snapshot import (
     BlockStatus,
@@ -51,6 +53,10 @@ def build_snapshot(store: Store, *, mine: bool, warner: str = "") -> Snapshot:
     engine = _engine(store.home, mine=mine)
     source, version = queries.base_catalog(db)
     notices = _notices(store, now)
+    resources = resource_status(db, now)
+    pairs = [(code, display.currency) for code in display.used | {"USD"}]
+    pairs += [("USD", budget.currency) for budget in rules.budgets]
+    rates = rates_in_use(db, pairs, settings.get("time_zone") or "UTC", now)
     return Snapshot(
         at=to_datetime(now),
         time_zone=settings.get("time_zone") or "UTC",
@@ -70,6 +76,7 @@ def build_snapshot(store: Store, *, mine: bool, warner: str = "") -> Snapshot:
         by_model=_ranked(display, queries.day_by(db, day, "model"), today, _by(flying, "model")),
         by_app=_ranked(display, queries.day_by(db, day, "app"), today, _by(flying, "app")),
         jobs=tuple(_job(row) for row in queries.jobs(db)),
+        resources=resources,
         switch=_switch(store.home, now),
         feed=_feed(store),
         in_flight=len(flying),
@@ -80,11 +87,14 @@ def build_snapshot(store: Store, *, mine: bool, warner: str = "") -> Snapshot:
         notices=notices,
         problems=(
             *_problems(store, settings, engine, display, day, warner),
+            *resource_problems(resources),
+            *stale_texts(rates, store.home, fetched=bool(settings.get("fetch_rates"))),
             *[
                 notice.text for notice in notices if notice.kind != "unpriced"
             ],  # that one is a problem already
         ),
         simulated=is_demo(store.home),
+        rates=rates,
         hour_bars=_bars(store, display, now),
     )
 
@@ -110,6 +120,7 @@ class _Display:
     def __init__(self, rules: policy.Policy, currency: str, now: int) -> None:
         self.currency = currency
         self.missing: set[str] = set()
+        self.used: set[str] = set()
         self._rules = rules
         self._now = now
 
@@ -117,6 +128,7 @@ class _Display:
         """`nano` in the display currency; a currency without a rate counts as nothing and is remembered."""
         if not currency or not nano:
             return 0
+        self.used.add(currency)
         rate = self._rules.rate(currency, self.currency, self._now)
         if rate is None:
             self.missing.add(currency)
@@ -344,14 +356,25 @@ def _problems(
         found.append("nobody warns: no engine is running (costmon, or costmon watch)")
     if warner:
         found.append(warner)
-    unpriced = queries.unpriced_models(store.db, day)
-    if unpriced:
-        names = ", ".join(f"{model} ({calls})" for _, model, calls in unpriced[:3])
-        found.append(
-            f"calls of unknown price today: {names} · costmon prices show {unpriced[0][1]} prints what to add"
-        )
+    found += _unpriced(store, day)
     for currency in sorted(display.missing):
         found.append(
             f"no rate from {currency} to {display.currency}: add [[currency.rate]] to {paths.config_file()}"
         )
     return tuple(found)
+
+
+def _unpriced(store: Store, day: int) -> list[str]:
+    """What ran without a price today, and where its price belongs."""
+    rows = [row for row in queries.unpriced_models(store.db, day) if not is_resource(store.db, row[0], row[1])]
+    tracked = [row for row in rows if queries.is_tracked(store.db, row[0], row[1], day)]
+    priceable = [row for row in rows if row not in tracked]
+    advice = (
+        (priceable, "costmon prices check prints what to add"),
+        (tracked, "state its cost in @costmon.track"),
+    )
+    return [
+        f"calls of unknown price today: {', '.join(f'{model} ({calls})' for _, model, calls in found[:3])} · {what}"
+        for found, what in advice
+        if found
+    ]
