@@ -17,9 +17,20 @@ from costmon import paths
 from costmon.monitor.snapshot import Snapshot
 from costmon.tui import themes
 from costmon.tui.format import safe, said
-from costmon.tui.messages import SnapshotChanged, SourceFailed, SwitchFailed, SwitchToggled
+from costmon.tui.messages import (
+    BookFailed,
+    BookOpened,
+    BookWanted,
+    SnapshotChanged,
+    SourceFailed,
+    SwitchFailed,
+    SwitchToggled,
+)
+from costmon.tui.pages.estimate import EstimatePage
 from costmon.tui.pages.help import HelpPage
 from costmon.tui.pages.overview import OverviewPage
+from costmon.tui.pages.prices import PricesPage
+from costmon.tui.pricebook import HomePrices, PriceBook, PriceSource
 from costmon.tui.source import SnapshotSource
 from costmon.tui.widgets.levels import offers_allow
 
@@ -35,11 +46,12 @@ class CostmonApp(App[None]):
         feed: where snapshots come from.
         theme: the theme's name; '' is our default. An unknown one is reported and the default taken.
         toggle_switch: what the `k` key does; None is `feed.toggle`.
+        prices: where prices and exchange rates come from; None is this home.
     """
 
     CSS_PATH = "app.tcss"
     TITLE = "costmon"
-    MODES = {"overview": OverviewPage}  # noqa: RUF012
+    MODES = {"overview": OverviewPage, "estimate": EstimatePage, "prices": PricesPage}  # noqa: RUF012
     DEFAULT_MODE = "overview"
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (50, "-narrow"), (110, "-wide"), (170, "-huge"), (240, "-vast")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (10, "-flat-ish"), (14, "-short"), (32, "-tall")]  # noqa: RUF012
@@ -47,15 +59,24 @@ class CostmonApp(App[None]):
     snapshot: var[Snapshot | None] = var(None)
     now: var[datetime | None] = var(None)
     fault: var[str] = var("")
+    book: var[PriceBook | None] = var(None)
+    book_fault: var[str] = var("")
 
     def __init__(
-        self, feed: SnapshotSource, *, theme: str = "", toggle_switch: Callable[[], str] | None = None
+        self,
+        feed: SnapshotSource,
+        *,
+        theme: str = "",
+        toggle_switch: Callable[[], str] | None = None,
+        prices: PriceSource | None = None,
     ) -> None:
         self._own_themes: list[str] = []
         super().__init__()
         self._feed = feed
         self._move_switch = toggle_switch or feed.toggle
         self._moving = False
+        self._prices = prices or HomePrices()
+        self._opening = False
         self._leaving = threading.Event()
         self._received = 0.0
         self.clock: Callable[[], float] = time.monotonic
@@ -136,13 +157,39 @@ class CostmonApp(App[None]):
             )
             self.set_timer(_RETRY, self._follow)
         else:
-            self._moving = False
+            self._moving = self._opening = False
             self.notify(
                 f"{type(event.worker.error).__name__}",
                 title="Something failed",
                 severity="error",
                 markup=False,
             )
+
+    # Prices
+
+    @on(BookWanted)
+    def _want_book(self) -> None:
+        if not self._opening:
+            self._opening = True
+            self._open_book()
+
+    @work(thread=True, exit_on_error=False, group="prices", name="prices")
+    def _open_book(self) -> None:
+        try:
+            self.post_message(BookOpened(self._prices.open()))
+        except Exception as error:
+            self.post_message(BookFailed(f"No prices: {said(error)}."))
+
+    @on(BookOpened)
+    def _take_book(self, message: BookOpened) -> None:
+        self._opening = False
+        self.book_fault = ""
+        self.book = message.book
+
+    @on(BookFailed)
+    def _report_book(self, message: BookFailed) -> None:
+        self._opening = False
+        self.book_fault = message.sentence
 
     # Keys
 
@@ -190,6 +237,9 @@ class CostmonApp(App[None]):
         self.theme = names[place % len(names)]
         self.clear_notifications()
         self.notify(self.theme, title="Theme", timeout=2, markup=False)
+
+    def action_page(self, name: str) -> None:
+        self.switch_mode(name)
 
     def action_help(self) -> None:
         self.push_screen(HelpPage())

@@ -62,6 +62,17 @@ def cut(text: str, width: int) -> str:
     return set_cell_size(text, width - 1).rstrip() + "…"
 
 
+def cut_middle(text: str, width: int) -> str:
+    """At most `width` cells: names differ at their ends, so what is left out is in the middle."""
+    if cell_len(text) <= width or width < 8:
+        return cut(text, width)
+    head = set_cell_size(text, width * 2 // 5).rstrip()
+    tail = text
+    while cell_len(head) + 1 + cell_len(tail) > width:
+        tail = tail[1:]
+    return f"{head}…{tail}"
+
+
 def fit(text: str, width: int, *, right: bool = False) -> str:
     """Exactly `width` cells: cut, or padded on the right (or, with `right`, on the left)."""
     shown = cut(text, width)
@@ -81,6 +92,21 @@ def beside(value: Money, other: Money) -> str:
     places = len(_halves(money(other))[1][1:])
     shown = money(value, places=places)
     return money(value) if value.nano and not any(char in "123456789" for char in shown) else shown
+
+
+def fine_money(nano: int, currency: str) -> str:
+    """With the digits that matter for comparing: '$0.0012', '$2.4192', '₩1.66', '₩15,000'; something is never 0."""
+    decimals = has_decimals(currency)
+    size = abs(nano)
+    if decimals:
+        places, least = (6 if size < NANO else 4), 2
+    else:
+        places, least = (2 if size < 10 * NANO else 0), 0
+    if size and size * 10**places < NANO:
+        places = 9
+    head, dot, digits = format_money(nano, safe(currency), places=places).partition(".")
+    kept = digits[:least] + digits[least:].rstrip("0")
+    return f"{head}{dot}{kept}" if kept else head
 
 
 def short_money(value: Money) -> str:

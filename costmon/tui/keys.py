@@ -20,5 +20,43 @@ HELP = Binding("question_mark", "app.help", "Help", id="help", tooltip="Keys, an
 QUIT = Binding(
     "q", "app.quit", "Quit", id="quit", tooltip="Close this terminal app; budgets go on being enforced"
 )
-EVERYWHERE: list[BindingType] = [*SWITCH, THEME, HELP, QUIT]
-OVERVIEW: list[BindingType] = [*SWITCH, *FREEZE, THEME, HELP, QUIT]
+ESTIMATE = Binding(
+    "e", "app.page('estimate')", "Estimate", id="estimate", tooltip="What a call, a month or a server costs"
+)
+PRICES = Binding(
+    "p", "app.page('prices')", "Prices", id="prices", tooltip="What every model costs, to search"
+)
+# Where letters are typed, the stop key is another (`PricedPage.check_action`): one key stops everything everywhere.
+_STOP_TYPING = "As k, also while you type"
+SWITCH_TYPING: list[BindingType] = [
+    Binding("ctrl+k", "stop_typing", "Stop all", id="switch.typing", tooltip=_STOP_TYPING, priority=True),
+    Binding("ctrl+k", "allow_typing", "Allow", id="switch.typing", tooltip=_STOP_TYPING, priority=True),
+]
+BACK: list[BindingType] = [
+    Binding(
+        "o", "app.page('overview')", "Overview", id="overview", tooltip="Back to the overview", show=False
+    ),
+    Binding("escape", "back", "Back", id="back", tooltip="Out of a field; then back to the overview"),
+]
+SECTIONS: list[BindingType] = [
+    Binding("c", "section('call')", "Call", id="section.call", tooltip="What one call costs", show=False),
+    Binding(
+        "m",
+        "section('month')",
+        "Month",
+        id="section.month",
+        tooltip="What so many calls a day cost",
+        show=False,
+    ),
+    Binding(
+        "s",
+        "section('server')",
+        "Server",
+        id="section.server",
+        tooltip="When a server of one's own is cheaper",
+        show=False,
+    ),
+]
+OVERVIEW: list[BindingType] = [*SWITCH, *FREEZE, ESTIMATE, PRICES, THEME, HELP, QUIT]
+CALCULATOR: list[BindingType] = [*SWITCH, *SWITCH_TYPING, *SECTIONS, PRICES, *BACK, THEME, HELP, QUIT]
+CATALOGUE: list[BindingType] = [*SWITCH, *SWITCH_TYPING, ESTIMATE, *BACK, THEME, HELP, QUIT]

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from textual.message import Message
 
 from costmon.monitor.snapshot import Snapshot
+from costmon.tui.answers import Answer
+from costmon.tui.pricebook import PriceBook
+from costmon.tui.pricelist import PriceLine
 
 
 @dataclass
@@ -38,3 +41,38 @@ class SwitchFailed(Message):
     """The `k` key could not move the switch; `sentence` says why."""
 
     sentence: str
+
+
+@dataclass
+class BookWanted(Message):
+    """A page that needs prices has come up."""
+
+
+@dataclass
+class BookOpened(Message):
+    """Prices and rates have been read."""
+
+    book: PriceBook
+
+
+@dataclass
+class BookFailed(Message):
+    """They could not be read; `sentence` says why."""
+
+    sentence: str
+
+
+@dataclass
+class Answered(Message):
+    """The question with this `number` has its answer; None and a `sentence` when it could not be worked out."""
+
+    number: int
+    answer: Answer | None
+    sentence: str = ""
+
+
+@dataclass
+class RowsListed(Message):
+    """Every model that has a price."""
+
+    lines: tuple[PriceLine, ...]

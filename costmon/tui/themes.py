@@ -1,8 +1,8 @@
 """Themes from TOML files. A file maps 1:1 onto `textual.theme.Theme`; its name is the file's name.
 
 Own colours go into `[variables]`: `dim`, `edge` (borders), `track` (the empty part of a gauge), `tick` (a level's
-mark on it), `level-ok`, `level-70`, `level-80`, `level-90`, `level-95`, `level-100`, and `on-level` (text on any of
-these). What a theme leaves out is derived.
+mark on it), `field`, `field-focus` (what is typed into), `level-ok`, `level-70`, `level-80`, `level-90`, `level-95`,
+`level-100`, and `on-level` (text on any of these). What a theme leaves out is derived.
 """
 
 from __future__ import annotations
@@ -160,13 +160,16 @@ def _ansi_variables(theme: Theme) -> dict[str, str]:
         "level-95": "ansi_red",
         "level-100": "ansi_red",
         "on-level": "ansi_black" if theme.dark else "ansi_bright_white",
+        "field": "ansi_default",
+        "field-focus": "ansi_default",
     }
 
 
 def _mixed_variables(theme: Theme) -> dict[str, str]:
     made = cast(dict[str, Any], theme.to_color_system().generate())
     colours = {
-        key: Color.parse(made[key]) for key in ("background", "foreground", "success", "warning", "error")
+        key: Color.parse(made[key])
+        for key in ("background", "foreground", "primary", "success", "warning", "error")
     }
     ground, warning, error = colours["background"], colours["warning"], colours["error"]
     return {
@@ -181,4 +184,6 @@ def _mixed_variables(theme: Theme) -> dict[str, str]:
         "level-95": error.hex,
         "level-100": error.hex,
         "on-level": ground.hex,
+        "field": colours["foreground"].blend(ground, 0.9, alpha=1).hex,
+        "field-focus": colours["primary"].blend(ground, 0.72, alpha=1).hex,
     }

@@ -14,6 +14,7 @@ from costmon.monitor.snapshot import (
     FeedRow,
     JobStatus,
     ReaderStatus,
+    ResourceStatus,
     RulesStatus,
     Snapshot,
     Spend,
@@ -130,6 +131,42 @@ def jobs() -> tuple[JobStatus, ...]:
         job("trade", 60, 12.05, 14, 1),
         job("rebalance", 1440, 310, 3, 0),
         job("news digest", 15, -3.2, 56, 4, "error"),
+    )
+
+
+def resource(
+    name: str, kind: str, amount: str, unit: str, cost: str | None, **changes: object
+) -> ResourceStatus:
+    plain = ResourceStatus(
+        name=name,
+        kind=kind,
+        provider="own",
+        app="",
+        running=True,
+        since=NOW - timedelta(hours=30),
+        amount=Decimal(amount),
+        unit=unit,
+        cost=None if cost is None else usd(cost),
+        ahead=None,
+        stored=None,
+        unpriced=0,
+        estimated=0,
+        problem="",
+    )
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def served() -> Snapshot:
+    """Calm, with one resource of each kind."""
+    return replace(
+        calm(),
+        resources=(
+            resource("gpu-box", "time", "12.5", "h", "15", ahead=usd("0.31"), estimated=2),
+            resource("old-box", "time", "412.25", "h", "494.7", running=False),
+            resource("ledger-disk", "storage", "0.0372", "GB-month", "0.00298", stored=37_200_000_000),
+            resource("egress", "transfer", "120.5", "GB", None, unpriced=9),
+            resource("claude-pro", "flat", "21", "d", "13.8082", running=True),
+        ),
     )
 
 
@@ -295,6 +332,7 @@ def hostile() -> Snapshot:
         ),
         problems=HOSTILE,
         rules=RulesStatus(True, tuple(bypass(f"app={name}", 3, name) for name in HOSTILE)),
+        resources=tuple(resource(name, name, "1.5", name, "2", problem=name) for name in HOSTILE),
         time_zone="[/nowhere\x00",
     )
 
@@ -321,5 +359,6 @@ def many() -> Snapshot:
 
 
 ALL = {
-    maker.__name__: maker for maker in (calm, warned, blocked, dry, bypassed, empty, unpriced, hostile, many)
+    maker.__name__: maker
+    for maker in (calm, warned, blocked, dry, bypassed, empty, unpriced, served, hostile, many)
 }

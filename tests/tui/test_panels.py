@@ -17,12 +17,14 @@ from costmon.tui.widgets.gauges import gauge_bar, gauges, thin_bar
 from costmon.tui.widgets.jobs import jobs
 from costmon.tui.widgets.levels import offers_allow
 from costmon.tui.widgets.oneline import one_line
+from costmon.tui.widgets.resources import resources
 from costmon.tui.widgets.shares import shares
 from costmon.tui.widgets.switchpanel import strip
 from costmon.tui.widgets.titlebar import title
 
 from . import samples
 from .samples import NOW, ZONE, budget, usd
+from .script import Script, first_paint, make_app, screen_lines, screen_text, settled
 
 
 def text(lines: list[Line] | Line) -> str:
@@ -231,3 +233,43 @@ def test_the_one_line_names_a_dry_run_where_it_fits() -> None:
     assert text(one_line(samples.dry(), 40)) == "costmon 100 % open DRY RUN"
     assert text(one_line(samples.bypassed(), 40)) == "costmon 100 % open BYPASS"
     assert text(one_line(samples.dry(), 20)) == "costmon 100 % open"
+
+
+def test_resources_say_how_much_and_what_it_cost() -> None:
+    """Amount and money of the month; what is estimated, unpriced or stopped; the point of the sums below each other."""
+    shown = text(resources(samples.served().resources, NOW, 70))
+    for line in ("● gpu-box", "~12.5 h", "~$15.00", "for 1d · +$0.31 since", "○ old-box", "$494.70", "stopped",
+                 "0.0372 GB-month", "37.2 GB stored", "120 GB", "unknown"):  # fmt: skip
+        assert line in shown
+    rows = [row for row in shown.splitlines() if "$" in row]
+    assert len({row.rindex(".", 0, row.index("$") + 8) for row in rows if "+" not in row}) == 1
+
+
+@pytest.mark.parametrize("width", [27, 30, 36, 38, 44, 60, 100])
+def test_a_resources_figures_are_never_cut(width: int) -> None:
+    """In a column or on a line of their own; names give way."""
+    shown = resources(samples.served().resources, NOW, width)
+    assert all(width_of(one) <= width for one in shown)
+    for figure in ("~12.5 h", "~$15.00", "412 h", "$494.70", "0.0372 GB-month", "$0.003", "21 d", "$13.81"):
+        assert figure in text(shown)
+    assert all(name in text(resources(samples.served().resources, NOW, 20)) for name in ("gpu-box", "egress"))
+
+
+async def test_resources_stand_in_the_side_column_only_when_there_are_some() -> None:
+    """And the switch panel stays where it is."""
+    source = Script(samples.calm())
+    app = make_app(source)
+    async with app.run_test(size=(110, 24)) as pilot:
+        await first_paint(pilot)
+        assert "Resources" not in screen_text(app)
+        top = next(n for n, row in enumerate(screen_lines(app)) if "─ Switch ─" in row)
+        source.put(samples.served())
+        await settled(pilot, lambda: "Resources this month" in screen_text(app))
+        shown = screen_lines(app)
+        assert next(n for n, row in enumerate(shown) if "─ Switch ─" in row) == top
+        assert any("may not obey" in row for row in shown)
+        source.put(replace(samples.blocked(), resources=samples.served().resources))
+        await settled(pilot, lambda: "BLOCKED  2 blocks" in screen_text(app))
+        assert "Resources this month" in screen_text(app)
+        source.put(samples.calm())
+        await settled(pilot, lambda: "Resources" not in screen_text(app))

@@ -23,9 +23,14 @@ _WORDS = (
     ("DRY RUN", "budgets and rules decide and record, but refuse nothing"),
     ("BYPASS", "nothing is refused for a while: costmon bypass tells why"),
     ("NOBODY WARNS", "budgets hold, but no pop-up comes: run costmon watch"),
+    ("unknown price", "no price is on file; names like it are never priced by"),
     ("may not obey", "that app has not looked at the switch for 10 minutes"),
 )
 _OTHERS = (
+    ("c m s", "In the estimate: a call, a month of calls, a server of one's own"),
+    ("ctrl+k", "Stop all, also where letters are typed"),
+    ("esc o", "Out of a field; back to the overview"),
+    ("/ enter", "In the prices: search, and the whole rate card"),
     ("↑ ↓ PgUp PgDn", "Scroll the live feed"),
     ("tab", "Go to the next panel"),
     ("ctrl+p", "Command palette"),

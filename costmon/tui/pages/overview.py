@@ -19,13 +19,14 @@ from costmon.tui.widgets.gauges import Gauges
 from costmon.tui.widgets.jobs import Jobs
 from costmon.tui.widgets.oneline import OneLine
 from costmon.tui.widgets.problems import Problems
+from costmon.tui.widgets.resources import Resources
 from costmon.tui.widgets.shares import Apps, Models
 from costmon.tui.widgets.switchpanel import SwitchPanel, SwitchStrip
 from costmon.tui.widgets.titlebar import TitleBar
 
 
 class OverviewPage(Page):
-    """Main column: gauges, switch strip, figures, feed; side column: switch, jobs, shares."""
+    """Main column: gauges, switch strip, figures, feed; side column: switch, jobs, shares, resources."""
 
     BINDINGS = keys.OVERVIEW
     AUTO_FOCUS: ClassVar[str | None] = "Feed"
@@ -47,6 +48,7 @@ class OverviewPage(Page):
                 yield SwitchPanel().data_bind(Page.snapshot, Page.now)
                 yield Jobs().data_bind(Page.snapshot, Page.now)
                 yield Models().data_bind(Page.snapshot)
+                yield Resources(classes="-none").data_bind(Page.snapshot, Page.now)
                 yield Apps().data_bind(Page.snapshot)
         yield Footer(show_command_palette=False)
 
@@ -55,6 +57,7 @@ class OverviewPage(Page):
         blocked = bool(new and new.switch.blocks)
         if blocked != self.has_class("-blocked"):
             self.set_class(blocked, "-blocked")
+        self.set_class(bool(new and new.resources), "-resources")
 
     def action_freeze(self) -> None:
         self.frozen = True
