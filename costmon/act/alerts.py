@@ -98,7 +98,8 @@ class Crossing(NamedTuple):
     `level` is the highest of `levels` (percent) reached. `start`, `end` and `crosses_at` (when the limit is
     reached at the present rate) are aware. `at_95` is 'block-nonessential' or 'warn', `at_100` 'block' or
     'warn', as in the config. `spent` is what the budget counts, with what its `unpriced` calls are assumed to have cost;
-    it lies between `low` and `high`, if these are known. `ratio` (1.0 = the limit) is only shown.
+    it lies between `low` and `high`, if these are known (no `high`: nobody can say). `ratio` (1.0 = the limit) is only
+    shown.
     """
 
     budget: str
@@ -238,11 +239,16 @@ def _spent(crossing: Crossing) -> str:
     span = _PERIODS.get(crossing.period, f"this {crossing.period}")
     calls = f"{crossing.unpriced} call{'s' if crossing.unpriced > 1 else ''} unpriced"
     unpriced = f", {calls}" if crossing.unpriced else ""
-    if crossing.low is not None and crossing.high is not None:
-        low, high = format_money(*crossing.low), format_money(*crossing.high)
-        if low != high:
-            return f"Spent {spent}, between {low} and {high}, of {limit} {span} ({percent} %{unpriced})"
-    return f"Spent {spent} of {limit} {span} ({percent} %{unpriced})"
+    return f"Spent {spent}{_between(crossing)} of {limit} {span} ({percent} %{unpriced})"
+
+
+def _between(crossing: Crossing) -> str:
+    if crossing.low is None:
+        return ""
+    low, high = format_money(*crossing.low), format_money(*crossing.high) if crossing.high else ""
+    if low == high:
+        return ""
+    return f", between {low} and {high}," if high else f", at least {low},"
 
 
 def _consequence(crossing: Crossing, level: int) -> str:

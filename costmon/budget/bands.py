@@ -13,15 +13,21 @@ ESTIMATE_ERROR_PERCENT = 30
 
 
 class Band(NamedTuple):
-    """`low` <= `best` <= `high`; `best` is the sum of the costs that are known."""
+    """`low` <= `best` <= `high`; `best` is the sum of the costs that are known. `high` is None when nobody can say: a part
+    of a call has no price, or a sum no rate."""
 
     low: int
     best: int
-    high: int
+    high: int | None
 
 
-def band(cost: int, *, estimated: int = 0, assumed: int = 0, reserved: int = 0) -> Band:
+def band(cost: int, *, estimated: int = 0, assumed: int = 0, reserved: int = 0, bounded: bool = True) -> Band:
     """The band around `cost`, of which `estimated` rests on estimated usage; `assumed` of calls without a price and
     `reserved` of calls in flight are not part of `cost`."""
     error = -(-estimated * ESTIMATE_ERROR_PERCENT // 100)
-    return Band(cost - error, cost, cost + error + assumed + reserved)
+    return Band(cost - error, cost, cost + error + assumed + reserved if bounded else None)
+
+
+def mark(*, estimated: bool, missing: bool) -> str:
+    """What stands before a sum: '~' when a part rests on estimates, '≥ ' when a part is missing from it."""
+    return "~" if estimated else "≥ " if missing else ""

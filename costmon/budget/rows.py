@@ -40,10 +40,11 @@ def period_row(db: sqlite3.Connection, budget: BudgetRow, now_us: int) -> Period
 
 class Uncertain(NamedTuple):
     """What of a budget's `spent` rests on estimated usage (nano of its currency), and how many calls have a part without
-    a price."""
+    a price or estimated usage."""
 
     estimated_cost: int
     partial: int
+    estimated: int
 
 
 def uncertain(
@@ -63,6 +64,6 @@ def uncertain(
         budget.scope_value,
         days=budget.period != "day",
     )
-    rates = [(rate(currency or "USD", budget.currency, now_us), cost) for currency, cost, _ in rows]
+    rates = [(rate(currency or "USD", budget.currency, now_us), cost) for currency, cost, *_ in rows]
     estimated = sum(convert(cost, found) for found, cost in rates if found is not None)
-    return Uncertain(min(estimated, period.spent), sum(row[2] for row in rows))
+    return Uncertain(min(estimated, period.spent), sum(row[2] for row in rows), sum(row[3] for row in rows))

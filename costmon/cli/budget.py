@@ -11,6 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from costmon.budget.bands import Band
+    from costmon.budget.rows import Uncertain
     from costmon.budget.status import BudgetRow, PeriodRow, Standing
     from costmon.config import Config
     from costmon.store import Store
@@ -260,9 +261,8 @@ def opened() -> Iterator[Store]:
         store.close()
 
 
-def _current() -> list[tuple[BudgetRow, PeriodRow, Standing, Band]]:
+def _current() -> list[tuple[BudgetRow, PeriodRow, Standing, Band, Uncertain]]:
     """Every budget with where it stands and its band: nano of its currency."""
-    from costmon.budget.bands import band
     from costmon.budget.rows import uncertain
     from costmon.shim import policy
 
@@ -273,15 +273,24 @@ def _current() -> list[tuple[BudgetRow, PeriodRow, Standing, Band]]:
                 row,
                 period,
                 standing,
-                band(
-                    period.spent,
-                    estimated=uncertain(store.db, row, period, rate, now).estimated_cost,
-                    assumed=period.assumed,
-                    reserved=period.reserved,
-                ),
+                _band(period, unsure),
+                unsure,
             )
             for row, period, standing in _standings(store)
+            for unsure in (uncertain(store.db, row, period, rate, now),)
         ]
+
+
+def _band(period: PeriodRow, unsure: Uncertain) -> Band:
+    from costmon.budget.bands import band
+
+    return band(
+        period.spent,
+        estimated=unsure.estimated_cost,
+        assumed=period.assumed,
+        reserved=period.reserved,
+        bounded=not unsure.partial,
+    )
 
 
 def _standings(store: Store) -> list[tuple[BudgetRow, PeriodRow, Standing]]:
@@ -334,17 +343,36 @@ def _spent(row: BudgetRow, period: PeriodRow) -> str:
     return f"≥ {spent}, {period.unpriced} {'call' if period.unpriced == 1 else 'calls'} unpriced"
 
 
-def _cells(row: BudgetRow, period: PeriodRow, standing: Standing, band: Band) -> tuple[str, ...]:
+def _marked(row: BudgetRow, period: PeriodRow, unsure: Uncertain) -> str:
+    """'~$1.20, 2 unpriced, 3 estimated'."""
+    from costmon.budget.bands import mark
     from costmon.shim.money import format_money
 
-    low, high = format_money(band.low, row.currency), format_money(band.high, row.currency)
+    missing = bool(period.unpriced or unsure.partial)
+    counts = (
+        (period.unpriced, "unpriced"),
+        (unsure.partial, "partly priced"),
+        (unsure.estimated, "estimated"),
+    )
+    sign = mark(estimated=unsure.estimated_cost > 0, missing=missing)
+    spent = sign + format_money(period.spent, row.currency)
+    return ", ".join([spent, *(f"{number} {what}" for number, what in counts if number)])
+
+
+def _cells(
+    row: BudgetRow, period: PeriodRow, standing: Standing, band: Band, unsure: Uncertain
+) -> tuple[str, ...]:
+    from costmon.shim.money import format_money
+
+    low = format_money(band.low, row.currency)
+    high = format_money(band.high, row.currency) if band.high is not None else "?"
     between = f"{low} – {high}" if low != high else "-"
     return (
         *(
             row.name,
             row.scope,
             row.period,
-            _spent(row, period),
+            _marked(row, period, unsure),
             between,
             format_money(row.amount, row.currency),
         ),
@@ -361,7 +389,9 @@ def table(rows: list[tuple[str, ...]]) -> str:
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
-def _as_json(row: BudgetRow, period: PeriodRow, standing: Standing, band: Band) -> dict[str, object]:
+def _as_json(
+    row: BudgetRow, period: PeriodRow, standing: Standing, band: Band, unsure: Uncertain
+) -> dict[str, object]:
     from costmon.shim.money import Money
     from costmon.shim.timestamps import to_iso
 
@@ -378,7 +408,7 @@ def _as_json(row: BudgetRow, period: PeriodRow, standing: Standing, band: Band) 
         "limit": money(row.amount),
         "spent": money(period.spent),
         "low": money(band.low),
-        "high": money(band.high),
+        "high": money(band.high) if band.high is not None else None,
         "assumed": money(period.assumed),
         "reserved": money(period.reserved),
         "remaining": money(standing.remaining),
@@ -387,6 +417,8 @@ def _as_json(row: BudgetRow, period: PeriodRow, standing: Standing, band: Band) 
         "blocks": standing.blocks,
         "calls": period.calls,
         "unpriced": period.unpriced,
+        "partial": unsure.partial,
+        "estimated": unsure.estimated,
     }
 
 

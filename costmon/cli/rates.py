@@ -51,7 +51,13 @@ def update(url: str | None, file: str | None, yes: bool, as_json: bool) -> None:
     if as_json:
         click.echo(_dump({"date": day.isoformat(), "source": currency.SOURCE, "currencies": len(table) + 1}))
     else:
-        click.echo(f"{len(table) + 1} currencies of {day} on file: costmon rates list shows them")
+        text = f"{len(table) + 1} currencies of {day} on file"
+        used = (
+            "costmon rates list shows them"
+            if config.fetch_rates
+            else 'add fetch = "ecb" under [currency] to use them'
+        )
+        click.echo(f"{text}: {used}")
     if problem:
         click.echo(f"warning: {problem}", err=True)
     elif not config.fetch_rates:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import click
 
@@ -44,7 +45,7 @@ def to_text(s: Snapshot) -> list[str]:
     lines = ["SIMULATION: these figures are made up"] if s.simulated else []
     lines += exceptions(s.rules)
     for block in s.switch.blocks:
-        until = f" until {block.until:%Y-%m-%d %H:%M} UTC" if block.until else " until costmon allow"
+        until = f" until {_local(block.until, s.time_zone)}" if block.until else " until costmon allow"
         lines.append(f"BLOCKED {clean(block.scope)}{until}: {clean(block.reason, 300)}")
     lines += [_budget_line(budget) for budget in s.budgets] or [
         "no budget: costmon budget set total 10USD --period month"
@@ -59,12 +60,12 @@ def to_text(s: Snapshot) -> list[str]:
     lines += rule_lines(s.rules)
     lines += [f"resource {resource_line(resource)}" for resource in s.resources]
     for job in s.jobs:
-        when = f"next {job.next_run:%Y-%m-%d %H:%M:%S} UTC" if job.next_run else "no plan"
+        when = f"next {_local(job.next_run, s.time_zone)}" if job.next_run else "no plan"
         lines.append(
             f"job {clean(job.app)}/{clean(job.name)}: {when} · {job.runs} runs, {job.failures} failed · {job.outcome}"
         )
     for reader in s.switch.readers:
-        lines.append(f"{clean(reader.app)} checked the switch {reader.checked_at:%Y-%m-%d %H:%M} UTC")
+        lines.append(f"{clean(reader.app)} checked the switch {_local(reader.checked_at, s.time_zone)}")
     lines.append(
         f"warnings on, by process {s.engine.pid}"
         if s.engine.running
@@ -158,23 +159,25 @@ def to_json(s: Snapshot) -> dict[str, Any]:
 
 
 def _budget_line(b: BudgetStatus) -> str:
-    spent = f"{'≥ ' if b.unpriced or b.partial else ''}{format_money(*b.spent)}{between(b.low, b.high)}"
+    spent = f"{b.mark}{format_money(*b.spent)}{between(b.low, b.high)}"
     parts = [
         f"budget {b.name} ({b.scope}, {b.period}): {spent} of {format_money(*b.limit)}, {b.ratio * 100:.1f} %"
     ]
     if b.unpriced:
         parts.append(f"{_calls(b.unpriced)} unpriced, assumed {format_money(*b.assumed)}")
     if b.partial:
-        parts.append(f"{_calls(b.partial)} with a part unpriced")
-    if b.reserved.nano:
-        parts.append(f"{format_money(*b.reserved)} reserved")
+        parts.append(f"{_calls(b.partial)} partly priced")
+    if b.estimated:
+        parts.append(f"{_calls(b.estimated)} estimated")
+    if b.reserved.nano or b.in_flight:
+        parts.append(f"{b.in_flight} in flight, {format_money(*b.reserved)} reserved")
     if b.level:
         parts.append(f"reached {b.level} %")
     if b.blocks:
         parts.append("blocks all" if b.blocks == "all" else "blocks apps not essential")
     if b.projected is not None:
         parts.append(f"projected {format_money(*b.projected)}")
-    return " · ".join([*parts, f"until {b.end:%Y-%m-%d %H:%M} UTC"])
+    return " · ".join([*parts, f"until {_local(b.end, b.time_zone)}"])
 
 
 def _budget_json(b: BudgetStatus) -> dict[str, Any]:
@@ -188,7 +191,7 @@ def _budget_json(b: BudgetStatus) -> dict[str, Any]:
         "limit": b.limit.to_json(),
         "spent": b.spent.to_json(),
         "low": b.low.to_json(),
-        "high": b.high.to_json(),
+        "high": b.high.to_json() if b.high is not None else None,
         "assumed": b.assumed.to_json(),
         "reserved": b.reserved.to_json(),
         "remaining": b.remaining.to_json(),
@@ -198,6 +201,7 @@ def _budget_json(b: BudgetStatus) -> dict[str, Any]:
         "calls": b.calls,
         "unpriced": b.unpriced,
         "partial": b.partial,
+        "estimated": b.estimated,
         "in_flight": b.in_flight,
         "projected": b.projected.to_json() if b.projected is not None else None,
         "crosses_at": _time(b.crosses_at),
@@ -205,19 +209,32 @@ def _budget_json(b: BudgetStatus) -> dict[str, Any]:
 
 
 def _spend(spend: Spend) -> str:
-    """'≥ $1.20 (between $1.14 and $1.38; 40 calls, 2 unpriced)'."""
-    bound = "≥ " if spend.unpriced or spend.partial else ""
+    """'~$1.20 between $1.14 and $1.38 (40 calls, 2 unpriced, 3 estimated)'."""
     counts = ((spend.unpriced, "unpriced"), (spend.partial, "partly priced"), (spend.estimated, "estimated"))
     parts = [_calls(spend.calls), *(f"{number} {what}" for number, what in counts if number)]
     if spend.in_flight:
         parts.append(f"{spend.in_flight} in flight")
-    return f"{bound}{format_money(*spend.cost)}{between(spend.low, spend.high)} ({', '.join(parts)})"
+    more = "".join(f" + {format_money(*money)}" for money in spend.unconverted)
+    return (
+        f"{spend.mark}{format_money(*spend.cost)}{more}{between(spend.low, spend.high)} ({', '.join(parts)})"
+    )
 
 
-def between(low: Money, high: Money) -> str:
-    """' between $1.14 and $1.38', or nothing where both read the same."""
-    texts = format_money(*low), format_money(*high)
-    return f" between {texts[0]} and {texts[1]}" if texts[0] != texts[1] else ""
+def between(low: Money, high: Money | None) -> str:
+    """' between $1.14 and $1.38', ' at least $1.14' when nobody can say the most, or nothing where both read the same."""
+    least = format_money(*low)
+    if high is None:
+        return f" at least {least}"
+    most = format_money(*high)
+    return f" between {least} and {most}" if least != most else ""
+
+
+def _local(at: datetime, zone: str) -> str:
+    """'2026-12-01 00:00 KST'; UTC where this machine does not know the zone."""
+    try:
+        return f"{at.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M %Z}"
+    except (OSError, ValueError, KeyError):
+        return f"{at:%Y-%m-%d %H:%M} UTC"
 
 
 def _calls(number: int) -> str:
@@ -236,7 +253,8 @@ def _spend_json(spend: Spend) -> dict[str, Any]:
     return {
         "cost": spend.cost.to_json(),
         "low": spend.low.to_json(),
-        "high": spend.high.to_json(),
+        "high": spend.high.to_json() if spend.high is not None else None,
+        "unconverted": [money.to_json() for money in spend.unconverted],
         "calls": spend.calls,
         "errors": spend.errors,
         "input_tokens": spend.input_tokens,

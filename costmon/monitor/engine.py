@@ -34,6 +34,7 @@ POLL_S = 0.2
 SHOW_EVERY_S = 2.0
 CHORES_EVERY_S = 5.0
 SYNC_WITHIN_S = 0.8
+CATCH_UP_WITHIN_S = 60.0
 CHECKPOINT_BYTES = 4 * 1024 * 1024
 
 
@@ -58,6 +59,7 @@ class Engine:
         self._chores_at = -CHORES_EVERY_S
         self._unsynced_since: float | None = None
         self._resources = Collector()
+        self._behind_since: float | None = None
         self._forgetting = Forgetting()
 
     @property
@@ -146,7 +148,7 @@ class Engine:
         if changed:
             read_config(store)
             self._unsynced_since = self._unsynced_since or time.monotonic()
-        if changed or time.monotonic() - self._chores_at >= CHORES_EVERY_S:
+        if changed or self._behind_since or time.monotonic() - self._chores_at >= CHORES_EVERY_S:
             self._chores_at = time.monotonic()
             self._chores(store, now)
         if self._unsynced_since is not None and time.monotonic() - self._unsynced_since >= SYNC_WITHIN_S / 2:
@@ -156,6 +158,10 @@ class Engine:
     def _chores(self, store: Store, now: int) -> None:
         edited = None if is_demo(self.home) else _mtime(paths.config_file()) // 1000
         self._resources.collect(store.db, now, changed_us=edited)
+        if self._resources.behind and self._catching_up():
+            return  # half of what a resource used is no sum to warn of or to block for
+        if not self._resources.behind:
+            self._behind_since = None
         store.db.execute("begin immediate")
         try:
             booking.settle_orphans(store.db, now)
@@ -173,6 +179,12 @@ class Engine:
             self._warner.look()
         if _size(paths.ledger_file(self.home) + "-wal") > CHECKPOINT_BYTES:
             store.checkpoint()
+
+    def _catching_up(self) -> bool:
+        """Whether to wait for the accounts of resources to be complete; not for ever."""
+        now = time.monotonic()
+        self._behind_since = self._behind_since or now
+        return now - self._behind_since < CATCH_UP_WITHIN_S
 
     def _forget(self) -> None:
         """Drop the connection; the next tick opens a new one."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from costmon.budget.bands import Band, band
+from costmon.budget.bands import Band, band, mark
 from costmon.shim.money import Money
 
 
@@ -19,7 +19,8 @@ class Spend:
 
     `estimated` counts calls whose usage was estimated, not reported; their cost, `estimated_cost`, is inside `cost`.
     `unpriced` calls have no price: `assumed` is what enforcement assumes of them. `partial` calls have a part without a
-    price. `in_flight` calls have `reserved` money. All nano of the currency of `cost`.
+    price. `in_flight` calls have `reserved` money. All nano of the currency of `cost`. `unconverted` are sums in currencies
+    to which no rate is known; they are in no figure here.
     """
 
     cost: Money
@@ -34,19 +35,32 @@ class Spend:
     estimated_cost: int = 0
     assumed: int = 0
     reserved: int = 0
+    unconverted: tuple[Money, ...] = ()
 
     @property
     def low(self) -> Money:
         return Money(self._band.low, self.cost.currency)
 
     @property
-    def high(self) -> Money:
-        return Money(self._band.high, self.cost.currency)
+    def high(self) -> Money | None:
+        """None when nobody can say: a part has no price, or no rate."""
+        high = self._band.high
+        return None if high is None else Money(high, self.cost.currency)
+
+    @property
+    def mark(self) -> str:
+        """'~' before a sum that rests on estimates, '≥ ' before one that lacks something."""
+        missing = bool(self.unpriced or self.partial or self.unconverted)
+        return mark(estimated=self.estimated_cost > 0, missing=missing)
 
     @property
     def _band(self) -> Band:
         return band(
-            self.cost.nano, estimated=self.estimated_cost, assumed=self.assumed, reserved=self.reserved
+            self.cost.nano,
+            estimated=self.estimated_cost,
+            assumed=self.assumed,
+            reserved=self.reserved,
+            bounded=not self.partial and not self.unconverted,
         )
 
 
@@ -95,14 +109,22 @@ class BudgetStatus:
     """Nano of `spent` that rests on estimated usage."""
     partial: int = 0
     in_flight: int = 0
+    estimated: int = 0
 
     @property
     def low(self) -> Money:
         return Money(self._band.low, self.spent.currency)
 
     @property
-    def high(self) -> Money:
-        return Money(self._band.high, self.spent.currency)
+    def high(self) -> Money | None:
+        """None when nobody can say: a part of a call has no price."""
+        high = self._band.high
+        return None if high is None else Money(high, self.spent.currency)
+
+    @property
+    def mark(self) -> str:
+        """'~' before a sum that rests on estimates, '≥ ' before one that lacks something."""
+        return mark(estimated=self.estimated_cost > 0, missing=bool(self.unpriced or self.partial))
 
     @property
     def _band(self) -> Band:
@@ -111,6 +133,7 @@ class BudgetStatus:
             estimated=self.estimated_cost,
             assumed=self.assumed.nano,
             reserved=self.reserved.nano,
+            bounded=not self.partial,
         )
 
 
@@ -291,9 +314,10 @@ class RateUse:
 class ResourceStatus:
     """A server, storage, traffic or subscription in this calendar month.
 
-    `amount` is in `unit` ('h', 'GB-month', 'GB', 'd') and, like `cost`, accounted for; `cost` is None where nothing of it
-    has a price. `ahead` is what it has cost since. `stored` is the bytes stored now, None for other kinds. `unpriced` and
-    `estimated` count quarter hours.
+    `amount` is in `unit`, what its price is per ('h', 'd', 'month', 'GB', 'GiB-month'), and, like `cost`, accounted for;
+    `used` is the same, exact, in `counted_in` ('resource_seconds'). `cost` is None where nothing of it has a price, `ahead`
+    what it has cost since. `stored` is the bytes stored now, None for other kinds. `unpriced` and `estimated` count
+    quarter hours; `estimated_cost` is nano of `cost`. `note` says something that is not wrong, but may surprise.
     """
 
     name: str
@@ -310,6 +334,36 @@ class ResourceStatus:
     unpriced: int
     estimated: int
     problem: str
+    estimated_cost: int = 0
+    used: int = 0
+    counted_in: str = ""
+    note: str = ""
+
+    @property
+    def low(self) -> Money | None:
+        """None where nothing has a price."""
+        return None if self._known is None else Money(self._band.low, self._known.currency)
+
+    @property
+    def high(self) -> Money | None:
+        """With what is not accounted yet; None when nobody can say, as a part has no price."""
+        high = self._band.high
+        return None if high is None or self._known is None else Money(high, self._known.currency)
+
+    @property
+    def _known(self) -> Money | None:
+        return self.cost if self.cost is not None else self.ahead
+
+    @property
+    def _band(self) -> Band:
+        cost = self.cost.nano if self.cost is not None else 0
+        same = self.ahead is not None and (self.cost is None or self.ahead.currency == self.cost.currency)
+        return band(
+            cost,
+            estimated=self.estimated_cost,
+            assumed=self.ahead.nano if self.ahead is not None and same else 0,
+            bounded=not self.unpriced and same,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,8 +137,13 @@ class _Display:
 
     def spend(self, sums: list[Sums], flying: Sequence[Flying] = ()) -> Spend:
         """The sums with the calls in flight that belong to them."""
+        lost: dict[str, int] = {}
+        for s in sums:
+            if s.currency and self._rules.rate(s.currency, self.currency, self._now) is None:
+                lost[s.currency] = lost.get(s.currency, 0) + s.cost
         return Spend(
             cost=Money(sum(self.cost(s.cost, s.currency) for s in sums), self.currency),
+            unconverted=tuple(Money(nano, currency) for currency, nano in sorted(lost.items()) if nano),
             partial=sum(s.partial for s in sums),
             in_flight=len(flying),
             estimated_cost=sum(self.cost(s.estimated_cost, s.currency) for s in sums),
@@ -229,6 +234,7 @@ def _budget(
         mode=row.mode,
         estimated_cost=uncertain.estimated_cost,
         partial=uncertain.partial,
+        estimated=uncertain.estimated,
         in_flight=sum(
             row.scope_key == "all" or getattr(call, row.scope_key) == row.scope_value for call in flying
         ),
@@ -366,7 +372,9 @@ def _problems(
 
 def _unpriced(store: Store, day: int) -> list[str]:
     """What ran without a price today, and where its price belongs."""
-    rows = [row for row in queries.unpriced_models(store.db, day) if not is_resource(store.db, row[0], row[1])]
+    rows = [
+        row for row in queries.unpriced_models(store.db, day) if not is_resource(store.db, row[0], row[1])
+    ]
     tracked = [row for row in rows if queries.is_tracked(store.db, row[0], row[1], day)]
     priceable = [row for row in rows if row not in tracked]
     advice = (

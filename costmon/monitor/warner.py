@@ -11,7 +11,7 @@ from costmon.act.channels import Notifier
 from costmon.act.channels.desktop import DesktopNotifier
 from costmon.act.channels.none import NullNotifier
 from costmon.budget.bands import band
-from costmon.budget.rows import read_budgets, uncertain
+from costmon.budget.rows import Uncertain, read_budgets, uncertain
 from costmon.budget.status import BudgetRow, PeriodRow, standing
 from costmon.errors import CostmonError
 from costmon.shim import policy
@@ -79,9 +79,7 @@ def due_alerts(store: Store) -> list[Alert]:
     levels = [
         alert
         for row, period in read_budgets(store.db, now)
-        for alert in level_alerts(
-            _crossing(row, period, now, uncertain(store.db, row, period, rate, now).estimated_cost)
-        )
+        for alert in level_alerts(_crossing(row, period, now, uncertain(store.db, row, period, rate, now)))
     ]
     told = [
         Notice(row.kind, row.subject, row.app, row.day_at, row.detail)
@@ -90,9 +88,15 @@ def due_alerts(store: Store) -> list[Alert]:
     return [*levels, *map(notice_alert, told)]
 
 
-def _crossing(row: BudgetRow, period: PeriodRow, now: int, estimated: int) -> Crossing:
+def _crossing(row: BudgetRow, period: PeriodRow, now: int, unsure: Uncertain) -> Crossing:
     at = standing(row, period, now)
-    found = band(period.spent, estimated=estimated, assumed=period.assumed, reserved=period.reserved)
+    found = band(
+        period.spent,
+        estimated=unsure.estimated_cost,
+        assumed=period.assumed,
+        reserved=period.reserved,
+        bounded=not unsure.partial,
+    )
     return Crossing(
         budget=row.name,
         scope=row.scope,
@@ -110,6 +114,6 @@ def _crossing(row: BudgetRow, period: PeriodRow, now: int, estimated: int) -> Cr
         at_100=row.at_100,
         unpriced=period.unpriced,
         low=Money(found.low, row.currency),
-        high=Money(found.high, row.currency),
+        high=None if found.high is None else Money(found.high, row.currency),
         crosses_at=to_datetime(at.crosses_at) if at.crosses_at is not None else None,
     )

@@ -97,7 +97,7 @@ def _block(budget: Budget, period: Period, now: int) -> switch.Block | None:
 def _reason(budget: Budget, period: Period) -> str:
     spent, limit = (format_money(nano, budget.currency) for nano in (period.used, budget.amount))
     assumed = f", {format_money(period.assumed, budget.currency)} of it assumed" if period.assumed else ""
-    return f'budget "{budget.name}" has spent {spent} of {limit} ({percent(period.used, budget.amount)} %{assumed})'
+    return f'budget "{budget.name}" has used {spent} of {limit} ({percent(period.used, budget.amount)} %{assumed})'
 
 
 def _rank(block: switch.Block) -> tuple[bool, int]:

@@ -8,11 +8,6 @@ one only adds tables or defaulted columns, because a host may run an older shim.
 from __future__ import annotations
 
 DIMENSIONS = "provider, model, app, route, job, currency"
-_FIRST_SUMS = ("calls", "errors", "input_tokens", "output_tokens", "cost", "unpriced", "estimated")
-SUMS = (*_FIRST_SUMS, "partial", "estimated_cost", "assumed")
-"""What a rollup sums. `calls` leaves out what meters wrote (a quarter hour of a server is no call). `cost` is the known
-cost, of which `estimated_cost` rests on estimated usage; `assumed` is what the `unpriced` calls are assumed to have cost,
-in the rollup's currency; `partial` counts calls with a part unpriced."""
 
 
 def _rollup(table: str, slot: str) -> str:
@@ -26,25 +21,54 @@ def _rollup(table: str, slot: str) -> str:
     ) without rowid"""
 
 
-def _add(table: str, slot: str, slot_value: str, row: str, sign: str) -> str:
-    """Add (or, with sign '-', take back) one settled event to a rollup."""
-    updates = ", ".join(f"{name} = {name} + excluded.{name}" for name in SUMS)
-    return f"""insert into {table} ({slot}, {DIMENSIONS}, {", ".join(SUMS)})
-        values ({slot_value}, {row}.provider, {row}.model, {row}.app, {row}.route, {row}.job, {row}.currency,
-            {sign}({row}.source <> 'meter'), {sign}({row}.outcome <> 'ok'), {sign}coalesce({row}.input_tokens, 0),
-            {sign}coalesce({row}.output_tokens, 0), {sign}coalesce({row}.cost, 0), {sign}({row}.cost is null),
-            {sign}({row}.cost_status = 'estimated'), {sign}({row}.cost_status = 'partial'),
-            {sign}iif({row}.cost_status = 'estimated', coalesce({row}.cost, 0), 0),
-            {sign}iif({row}.cost is null, coalesce({row}.charge, 0), 0))
+def _add(table: str, slot: str, slot_value: str, row: str, sign: str, sums: dict[str, str]) -> str:
+    """Add (or, with sign '-', take back) one settled event to a rollup; `sums` are expressions over the row."""
+    updates = ", ".join(f"{name} = {name} + excluded.{name}" for name in sums)
+    values = ", ".join(f"{sign}{value.format(row=row)}" for value in sums.values())
+    return f"""insert into {table} ({slot}, {DIMENSIONS}, {", ".join(sums)})
+        values ({slot_value}, {row}.provider, {row}.model, {row}.app, {row}.route, {row}.job, {row}.currency, {values})
         on conflict ({slot}, {DIMENSIONS}) do update set {updates};"""  # noqa: S608 - names are ours
 
 
-def _both(row: str, sign: str) -> str:
+def _both(row: str, sign: str, sums: dict[str, str]) -> str:
     quarter = f"{row}.created_at - {row}.created_at % 900000000"
-    return _add("rollup_quarter", "slot_at", quarter, row, sign) + _add(
-        "rollup_day", "day_at", f"{row}.local_day_at", row, sign
+    return _add("rollup_quarter", "slot_at", quarter, row, sign, sums) + _add(
+        "rollup_day", "day_at", f"{row}.local_day_at", row, sign, sums
     )
 
+
+def _triggers(sums: dict[str, str]) -> tuple[str, ...]:
+    return (
+        f"""create trigger event_inserted after insert on event when new.state = 'settled'
+        begin {_both("new", "", sums)} end""",
+        f"""create trigger event_settled after update on event
+        when new.state = 'settled' and old.state = 'reserved' begin {_both("new", "", sums)} end""",
+        f"""create trigger event_corrected after update on event
+        when new.state = 'settled' and old.state = 'settled'
+        begin {_both("old", "-", sums)} {_both("new", "", sums)} end""",
+    )
+
+
+_FIRST_SUMS = {
+    "calls": "1",
+    "errors": "({row}.outcome <> 'ok')",
+    "input_tokens": "coalesce({row}.input_tokens, 0)",
+    "output_tokens": "coalesce({row}.output_tokens, 0)",
+    "cost": "coalesce({row}.cost, 0)",
+    "unpriced": "({row}.cost is null)",
+    "estimated": "({row}.cost_status = 'estimated')",
+}
+_SUMS = {
+    **_FIRST_SUMS,
+    "calls": "({row}.source <> 'meter')",
+    "partial": "({row}.cost_status = 'partial')",
+    "estimated_cost": "iif({row}.cost_status = 'estimated', coalesce({row}.cost, 0), 0)",
+    "assumed": "iif({row}.cost is null, coalesce({row}.charge, 0), 0)",
+}
+SUMS = tuple(_SUMS)
+"""What a rollup sums. `calls` leaves out what meters wrote (a quarter hour of a server is no call). `cost` is the known
+cost, of which `estimated_cost` rests on estimated usage; `assumed` is what the `unpriced` calls are assumed to have cost,
+in the rollup's currency; `partial` counts calls with a part unpriced."""
 
 _LEDGER = (
     "create table if not exists setting (key text primary key, value text not null) without rowid",
@@ -90,6 +114,7 @@ _LEDGER = (
     "create index if not exists event_open on event (lease_until) where state = 'reserved'",
     _rollup("rollup_quarter", "slot_at"),
     _rollup("rollup_day", "day_at"),
+    *_triggers(_FIRST_SUMS),
     """create table if not exists budget (
         id integer primary key,
         name text not null unique,
@@ -214,15 +239,6 @@ _RULES = (
 )
 
 _ADDED_SUMS = SUMS[len(_FIRST_SUMS) :]
-_TRIGGERS = (
-    f"""create trigger event_inserted after insert on event when new.state = 'settled'
-        begin {_both("new", "")} end""",
-    f"""create trigger event_settled after update on event
-        when new.state = 'settled' and old.state = 'reserved' begin {_both("new", "")} end""",
-    f"""create trigger event_corrected after update on event
-        when new.state = 'settled' and old.state = 'settled'
-        begin {_both("old", "-")} {_both("new", "")} end""",
-)
 
 
 def _backfill(table: str, slot: str, slot_value: str) -> str:
@@ -247,7 +263,7 @@ _BANDS = (
     ),
     _backfill("rollup_quarter", "slot_at", "created_at - created_at % 900000000"),
     _backfill("rollup_day", "day_at", "local_day_at"),
-    *_TRIGGERS,
+    *_triggers(_SUMS),
     # One repricing of past events; it may be reverted. `scope` is JSON; totals are JSON, nano by currency; `report` is
     # JSON of what changed and what was left alone. `done_to` is the id of the last event it has looked at.
     """create table if not exists reprice_run (

@@ -202,14 +202,14 @@ def in_flight(db: Connection) -> list[Flying]:
 
 def uncertain_of(
     db: Connection, start_at: int, end_at: int, scope_key: str, scope_value: str, *, days: bool
-) -> list[tuple[str, int, int]]:
-    """(currency, cost that rests on estimates, calls with a part unpriced) of a scope in [start_at, end_at), by quarter
-    hours or by the operator's local days."""
+) -> list[tuple[str, int, int, int]]:
+    """(currency, cost that rests on estimates, calls with a part unpriced, calls estimated) of a scope in [start, end),
+    by quarter hours or by the operator's local days."""
     table, slot = ("rollup_day", "day_at") if days else ("rollup_quarter", "slot_at")
     scope = "" if scope_key == "all" else f" and {scope_key} = ?"
     values = [start_at, end_at] + ([] if scope_key == "all" else [scope_value])
     return db.execute(
-        f"select currency, sum(estimated_cost), sum(partial) from {table}"  # noqa: S608 - names are ours
+        f"select currency, sum(estimated_cost), sum(partial), sum(estimated) from {table}"  # noqa: S608 - names are ours
         f" where {slot} >= ? and {slot} < ?{scope} group by currency",
         values,
     ).fetchall()

@@ -236,7 +236,7 @@ def test_a_refusal_says_what_a_person_needs(server: MockServer, home: Path) -> N
     with pytest.raises(SpendBlocked) as caught:
         openai_chat(server.base)
     blocked = caught.value
-    assert 'budget "tiny" has spent $0.0073 of $0.001' in str(blocked)
+    assert 'budget "tiny" has used $0.0073 of $0.001' in str(blocked)
     assert blocked.since is not None
     assert blocked.until is not None
     assert blocked.retry_after is not None

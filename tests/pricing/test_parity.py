@@ -21,6 +21,7 @@ from costmon import paths
 from costmon.shim import cards, catalogue
 from costmon.shim.timestamps import to_us
 
+SPELLING_PARTS = 5
 CATALOG = os.path.join(paths.bundled("pricing"), "catalog.json")
 pytestmark = pytest.mark.skipif(
     catalogue.read_catalog(CATALOG)["version"] != version("genai-prices"),
@@ -205,11 +206,14 @@ def test_every_tier() -> None:
     assert differences(cases) == []
 
 
-def test_names_in_any_spelling() -> None:
+@pytest.mark.parametrize(
+    "part", [0, *(pytest.param(part, marks=pytest.mark.slow) for part in range(1, SPELLING_PARTS))]
+)
+def test_names_in_any_spelling(part: int) -> None:
     """Upper case, compact dates and suffixes find what genai-prices finds, and nothing else."""
     cases: list[Case] = []
     usage = {"input_tokens": 1000, "output_tokens": 100}
-    for provider, model in models():
+    for provider, model in list(models())[part::SPELLING_PARTS]:
         for name in (
             model.id.upper(),
             f"{model.id}-20260301",

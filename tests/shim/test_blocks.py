@@ -43,9 +43,9 @@ def test_a_scoped_budget_blocks_its_own_scope() -> None:
 def test_the_reason_is_a_sentence_with_figures() -> None:
     """A refused app's owner reads how much was spent of what, and how much of that is assumed."""
     block = automatic_blocks([entry(TOTAL, 96_000_000)], NOW)["nonessential"]
-    assert block.reason == 'budget "total" has spent $0.096 of $0.10 (96 %)'
+    assert block.reason == 'budget "total" has used $0.096 of $0.10 (96 %)'
     block = automatic_blocks([entry(TOTAL, 90_000_000, assumed=6_000_000)], NOW)["nonessential"]
-    assert block.reason == 'budget "total" has spent $0.096 of $0.10 (96 %, $0.006 of it assumed)'
+    assert block.reason == 'budget "total" has used $0.096 of $0.10 (96 %, $0.006 of it assumed)'
 
 
 def test_of_several_budgets_the_one_that_lasts_longest_counts_in_any_order() -> None:

@@ -22,10 +22,11 @@ from costmon.tui.widgets.panel import Panel
 from . import samples
 from .script import Script, first_paint, footer, later, make_app, screen_lines, screen_text, settled, toasts
 
-SIZES = [(80, 24), (120, 40), (200, 60), (300, 100), (60, 20), (90, 12), (80, 50), (20, 5), (2, 1)]
+SIZES = [(80, 24), (120, 40), (300, 100), (60, 20), (20, 5)]
+MORE = [pytest.param(size, marks=pytest.mark.slow) for size in ((200, 60), (90, 12), (80, 50), (2, 1))]
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("size", [*SIZES, *MORE], ids=lambda size: f"{size[0]}x{size[1]}")
 async def test_every_state_is_drawn_at_every_size(size: tuple[int, int]) -> None:
     """Calm, warned, blocked, empty, hostile, unpriced, many: no crash, no panel that could not be shown."""
     source = Script(samples.calm())

@@ -21,7 +21,12 @@ from . import samples
 from .books import Shelf, book
 from .script import Script, first_paint, footer, screen_lines, screen_text, settled, toasts
 
-SIZES = [(50, 12), (60, 20), (110, 24), (240, 60)]
+SIZES = [
+    (50, 12),
+    (110, 24),
+    pytest.param((60, 20), marks=pytest.mark.slow),
+    pytest.param((240, 60), marks=pytest.mark.slow),
+]
 
 
 def make_app(source: Script, shelf: Shelf | HomePrices | None = None, theme: str = "") -> CostmonApp:

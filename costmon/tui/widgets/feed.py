@@ -222,10 +222,10 @@ def _tokens(number: int | None) -> str:
 
 
 def _cost(row: FeedRow) -> str:
-    """A sum with '~' when it rests on an estimate."""
+    """A sum with '~' when it rests on an estimate, with '≥' when a part has no price."""
     if row.cost is None:
         return ""
-    return ("~" if row.cost_status in ("estimated", "partial") else "") + money(row.cost)
+    return {"estimated": "~", "partial": "≥ "}.get(row.cost_status, "") + money(row.cost)
 
 
 def _price(row: FeedRow, aligned: dict[str, str]) -> Span:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from rich.cells import cell_len
+
 from costmon.monitor.snapshot import JobStatus, Snapshot, Spend
 from costmon.shim.money import Money
 from costmon.tui.format import columns, count, cut, duration, fit, short_money
@@ -71,21 +73,20 @@ def _refused(snapshot: Snapshot) -> list[Figure]:
 
 
 def spend(part: Spend) -> str:
-    """'≥ $1.20' where a part has no price, '~$1.20' where a part rests on estimates."""
-    mark = "≥ " if part.unpriced or part.partial else "~" if part.estimated else ""
-    return mark + short_money(part.cost)
+    """'≥ $1.20' where a part is missing, '~$1.20' where a part rests on estimates."""
+    more = "".join(f" + {short_money(money)}" for money in part.unconverted)
+    return part.mark + short_money(part.cost) + more
 
 
 def band(part: Spend) -> str:
     """'$1.14–$1.38': what the sum may be at least and at most; '' where that reads the same."""
-    low, high = short_money(part.low), short_money(part.high)
-    return f"{low}–{high}" if low != high else ""
+    low, high = short_money(part.low), short_money(part.high) if part.high else "?"
+    return f"{low}–{high}" if low != high and (part.high or part.mark == "~") else ""
 
 
 def _uncertain(part: Spend) -> str:
-    if part.unpriced or part.partial:
-        return f"{count(part.unpriced + part.partial)} unpriced"
-    return f"{count(part.estimated)} estimated" if part.estimated else ""
+    counts = ((part.unpriced, "unpriced"), (part.partial, "partly priced"), (part.estimated, "estimated"))
+    return next((f"{count(number)} {what}" for number, what in counts if number), "")
 
 
 def _held(part: Spend) -> str:
@@ -100,15 +101,21 @@ def next_due(jobs: tuple[JobStatus, ...]) -> JobStatus | None:
 def row(found: list[Figure], width: int, *, details: bool = False) -> list[Line]:
     """Labels over values in equal columns; what does not fit is left out from the end. With `details` a line below
     says what is not certain, if anything is; a band that is cut would lie, so it is left out."""
-    number = max(1, min(len(found), width // 11))
-    each = width // number
-    each = min(each, 20)
-    shown = found[:number]
-    labels = line(*((fit(label, each), "dim") for label, *_ in shown))
-    values = line(*((fit(cut(figure[1], each - 1), each), figure[2]) for figure in shown))
-    notes = [figure[3] if len(figure) > 3 and len(figure[3]) < each else "" for figure in shown]
-    below = [line(*((fit(note, each), "dim") for note in notes))] if details and any(notes) else []
-    return [labels, values, *below]
+    notes = [figure[3] if details and len(figure) > 3 else "" for figure in found]
+    needs = [
+        max(11, 1 + max(map(cell_len, (*figure[:2], note))))
+        for figure, note in zip(found, notes, strict=True)
+    ]
+    if sum(needs[:2]) > width:  # too narrow for the bands
+        notes, needs = [""] * len(found), [max(11, 1 + cell_len(figure[1])) for figure in found]
+    number = next((n for n in range(len(found), 0, -1) if sum(needs[:n]) <= width), 1)
+    spare = min(20 - 11, (width - sum(needs[:number])) // number) if number else 0
+    columns = [need + max(0, spare) for need in needs[:number]]
+    shown = list(zip(found, columns, strict=False))
+    labels = line(*((fit(figure[0], each), "dim") for figure, each in shown))
+    values = line(*((fit(cut(figure[1], each - 1), each), figure[2]) for figure, each in shown))
+    below = line(*((fit(note, each), "dim") for note, each in zip(notes, columns, strict=False)))
+    return [labels, values, *([below] if any(notes[:number]) else [])]
 
 
 def sparkline(snapshot: Snapshot, width: int, height: int) -> list[Line]:

@@ -96,9 +96,9 @@ def about(budget: BudgetStatus) -> str:
 
 
 def spent_of(budget: BudgetStatus) -> str:
-    """A lower bound says so with '≥'."""
+    """A lower bound says so with '≥', an estimate with '~'."""
     spent = beside(budget.spent, budget.limit)
-    return f"≥ {spent}" if budget.unpriced or budget.partial else spent
+    return budget.mark + spent
 
 
 def gauge_bar(budget: BudgetStatus, width: int) -> Line:
@@ -171,16 +171,16 @@ def _detail(budget: BudgetStatus, now: datetime, width: int) -> Line:
     return joined(
         [
             (0, _unpriced(budget)),
-            (4, _band(budget)),
-            (1, _projection(budget)),
-            (2, _crossing(budget, now)),
+            (1, _band(budget)),
+            (2, _projection(budget)),
+            (3, _crossing(budget, now)),
             (
                 5,
                 line((f"{beside(budget.reserved, budget.limit)} reserved", "dim"))
                 if budget.reserved.nano
                 else EMPTY,
             ),
-            (3, line((f"{duration(budget.end - now)} left", "dim"))),
+            (4, line((f"{duration(budget.end - now)} left", "dim"))),
             (6, line((f"{budget.calls:,} calls", "dim"))),
             (
                 7,
@@ -201,7 +201,10 @@ def _unpriced(budget: BudgetStatus) -> Line:
 
 
 def _band(budget: BudgetStatus) -> Line:
-    low, high = beside(budget.low, budget.limit), beside(budget.high, budget.limit)
+    low = beside(budget.low, budget.limit)
+    if budget.high is None:
+        return line((f"at least {low}", "dim"))
+    high = beside(budget.high, budget.limit)
     return line((f"between {low} and {high}", "dim")) if low != high else EMPTY
 
 
