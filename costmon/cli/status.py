@@ -16,7 +16,7 @@ from costmon.monitor.resources import resource_json, resource_line
 from costmon.monitor.snapshot import BudgetStatus, Snapshot, Spend
 from costmon.monitor.view import build_snapshot
 from costmon.shim.events import clean
-from costmon.shim.money import Money, format_money
+from costmon.shim.money import format_money
 from costmon.store import open_ledger
 
 
@@ -159,7 +159,7 @@ def to_json(s: Snapshot) -> dict[str, Any]:
 
 
 def _budget_line(b: BudgetStatus) -> str:
-    spent = f"{b.mark}{format_money(*b.spent)}{between(b.low, b.high)}"
+    spent = f"{b.mark}{format_money(*b.spent)}{between(b)}"
     parts = [
         f"budget {b.name} ({b.scope}, {b.period}): {spent} of {format_money(*b.limit)}, {b.ratio * 100:.1f} %"
     ]
@@ -215,17 +215,16 @@ def _spend(spend: Spend) -> str:
     if spend.in_flight:
         parts.append(f"{spend.in_flight} in flight")
     more = "".join(f" + {format_money(*money)}" for money in spend.unconverted)
-    return (
-        f"{spend.mark}{format_money(*spend.cost)}{more}{between(spend.low, spend.high)} ({', '.join(parts)})"
-    )
+    return f"{spend.mark}{format_money(*spend.cost)}{more}{between(spend)} ({', '.join(parts)})"
 
 
-def between(low: Money, high: Money | None) -> str:
-    """' between $1.14 and $1.38', ' at least $1.14' when nobody can say the most, or nothing where both read the same."""
-    least = format_money(*low)
-    if high is None:
-        return f" at least {least}"
-    most = format_money(*high)
+def between(part: Spend | BudgetStatus) -> str:
+    """' between $1.14 and $1.38', ' at least $1.14' when nobody can say the most and no '≥' says the least, or nothing where
+    both read the same."""
+    least = format_money(*part.low)
+    if part.high is None:
+        return f" at least {least}" if part.mark == "~" else ""
+    most = format_money(*part.high)
     return f" between {least} and {most}" if least != most else ""
 
 

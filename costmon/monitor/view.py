@@ -186,7 +186,7 @@ def _by(flying: list[Flying], label: str) -> dict[str, list[Flying]]:
 def _ranked(
     display: _Display, rows: list[NamedSums], today: Spend, flying: dict[str, list[Flying]]
 ) -> tuple[SpendBy, ...]:
-    by_name: dict[str, list[Sums]] = {}
+    by_name: dict[str, list[Sums]] = {name: [] for name in flying}
     for row in rows:
         by_name.setdefault(row.name, []).append(row.sums)
     spends = [(name, display.spend(sums, flying.get(name, []))) for name, sums in by_name.items()]

@@ -203,7 +203,7 @@ def _unpriced(budget: BudgetStatus) -> Line:
 def _band(budget: BudgetStatus) -> Line:
     low = beside(budget.low, budget.limit)
     if budget.high is None:
-        return line((f"at least {low}", "dim"))
+        return line((f"at least {low}", "dim")) if budget.mark == "~" else EMPTY
     high = beside(budget.high, budget.limit)
     return line((f"between {low} and {high}", "dim")) if low != high else EMPTY
 

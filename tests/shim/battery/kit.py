@@ -143,13 +143,18 @@ def assert_sums_agree(home: Path | str) -> None:
         assert db.execute("pragma integrity_check").fetchone()[0] == "ok"
         sums = "coalesce(sum(cost), 0), coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0)"
         events = db.execute(
-            f"""select coalesce(sum(source <> 'meter'), 0), {sums}, coalesce(sum(outcome <> 'ok'), 0), coalesce(sum(cost is null), 0),
-                coalesce(sum(cost_status = 'estimated'), 0) from event where state = 'settled'"""
+            f"""select coalesce(sum(source <> 'meter'), 0), {sums}, coalesce(sum(outcome <> 'ok'), 0),
+                coalesce(sum(cost is null), 0), coalesce(sum(cost_status = 'estimated'), 0),
+                coalesce(sum(cost_status = 'partial'), 0),
+                coalesce(sum(iif(cost_status = 'estimated', coalesce(cost, 0), 0)), 0),
+                coalesce(sum(iif(cost is null, coalesce(charge, 0), 0)), 0)
+                from event where state = 'settled'"""
         ).fetchone()
         for table in ("rollup_quarter", "rollup_day"):
             rolled = db.execute(
                 f"""select coalesce(sum(calls), 0), {sums}, coalesce(sum(errors), 0), coalesce(sum(unpriced), 0),
-                    coalesce(sum(estimated), 0) from {table}"""
+                    coalesce(sum(estimated), 0), coalesce(sum(partial), 0), coalesce(sum(estimated_cost), 0),
+                    coalesce(sum(assumed), 0) from {table}"""
             ).fetchone()
             assert rolled == events, table
         assert_charges_agree(db)
@@ -159,7 +164,8 @@ def assert_sums_agree(home: Path | str) -> None:
 
 def assert_charges_agree(db: sqlite3.Connection) -> None:
     """spent + assumed = Σ settled charges, reserved = Σ open charges, calls = settled events; nothing is negative."""
-    settled = """select coalesce(sum(json_extract(c.value, '$[3]')), 0), coalesce(sum(source <> 'meter'), 0) from event, json_each(charges) as c
+    settled = """select coalesce(sum(json_extract(c.value, '$[3]')), 0), coalesce(sum(source <> 'meter'), 0)
+                 from event, json_each(charges) as c
                  where state = 'settled' and json_extract(c.value, '$[0]') = ? and json_extract(c.value, '$[1]') = ?"""
     held = """select coalesce(sum(json_extract(c.value, '$[2]')), 0) from reservation, json_each(charges) as c
               where json_extract(c.value, '$[0]') = ? and json_extract(c.value, '$[1]') = ?"""
