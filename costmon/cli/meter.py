@@ -27,29 +27,51 @@ _AT = click.option(
 
 
 @click.group(invoke_without_command=True)
+@_JSON
 @click.pass_context
-def meter(ctx: click.Context) -> None:
+def meter(ctx: click.Context, as_json: bool) -> None:
     """What costs without a call: servers, storage, traffic and subscriptions.
 
     They are named in config.toml, as [resource.NAME]. A running costmon (or costmon watch) accounts for them every quarter
     hour, as events in the ledger that count against budgets. Without a command: costmon meter status.
     """
     if ctx.invoked_subcommand is None:
-        ctx.invoke(status)
+        ctx.invoke(status, as_json=as_json)
+    elif as_json:
+        raise click.UsageError(
+            f"--json belongs behind the word: costmon meter {ctx.invoked_subcommand} --json"
+        )
 
 
 @meter.command()
 @click.argument("name")
 @_AT
+@click.option(
+    "--until", metavar="TIME", help="When it stopped: tells of a whole run, before others too [needs --at]."
+)
+@click.option("--yes", is_flag=True, help="It did start more than 10 days ago; that cannot be taken back.")
 @_JSON
-def start(name: str, at: str | None, as_json: bool) -> None:
-    """The server NAME runs from now on (or from --at on)."""
+def start(name: str, at: str | None, until: str | None, yes: bool, as_json: bool) -> None:
+    """The server NAME runs from now on (or from --at on).
+
+    \b
+    costmon meter start gpu-box
+    costmon meter start gpu-box --at "2026-11-20 10:00" --until "2026-11-20 12:30"
+
+    With --until it is a run that is over. It may begin 10 days ago and lie before later runs, but within none, and not
+    while the server runs: stop it first. Free amounts go to the runs in the order in which they are told.
+    """
+    if until is not None:
+        if at is None:
+            raise click.UsageError("--until needs --at, the time when it started")
+        _tell(name, at, until, as_json)
+        return
     from costmon.cli.switch import who
     from costmon.sources import resources
 
     with _opened() as store:
         zone, now = _zone(store), store.now()
-        found = resources.start(store.db, name, _instant(at, zone, now), now, who(), _say(zone))
+        found = resources.start(store.db, name, _instant(at, zone, now), now, who(), _say(zone), long_ago=yes)
         if as_json:
             click.echo(_run_json(found))
         elif found.run is not None:
@@ -67,7 +89,8 @@ def start(name: str, at: str | None, as_json: bool) -> None:
 def stop(name: str, at: str | None, as_json: bool) -> None:
     """The server NAME stopped.
 
-    What it cost until then is accounted at once.
+    What it cost until then is accounted at once. When it had stopped earlier than you said, say so with --at, within 10
+    days: what was accounted for later is taken back, exactly.
     """
     from costmon.cli.budget import sync_switch
     from costmon.sources import resources
@@ -85,9 +108,32 @@ def stop(name: str, at: str | None, as_json: bool) -> None:
         elif not found.changed:
             click.echo(f"{name} does not run; it stopped at {_say(zone)(found.run.stopped_at or 0)}")
         else:
-            status = _statuses(store, name)[0]
-            amount = f"; this month: {_amount(status)}, {_cost(status)}"
-            click.echo(f"{name} stopped after {_span(found.run, now)}{amount}")
+            click.echo(f"{name} stopped after {_span(found.run, now)}{_this_month(store, name)}")
+
+
+def _tell(name: str, at: str, until: str, as_json: bool) -> None:
+    from costmon.cli.budget import sync_switch
+    from costmon.cli.switch import who
+    from costmon.sources import resources
+
+    with _opened() as store:
+        zone, now = _zone(store), store.now()
+        begun, ended = _instant(at, zone, now), _instant(until, zone, now, "--until")
+        found = resources.tell(store.db, name, begun, ended, now, who(), _say(zone))
+        sync_switch(store)
+        if as_json:
+            click.echo(_run_json(found))
+        elif found.run is not None:
+            since = _say(zone)(found.run.started_at)
+            known = "" if found.changed else ", as was known already"
+            click.echo(
+                f"{name} ran for {_span(found.run, now)} from {since}{known}{_this_month(store, name)}"
+            )
+
+
+def _this_month(store: Store, name: str) -> str:
+    status = _statuses(store, name)[0]
+    return f"; this month: {_amount(status)}, {_cost(status)}"
 
 
 @meter.command("list")
@@ -127,7 +173,9 @@ def list_runs(name: str | None, as_json: bool) -> None:
 def status(name: str | None = None, as_json: bool = False) -> None:
     """What every resource (or NAME) used and cost this month."""
     from costmon import paths
+    from costmon.cli.values import wrapped
     from costmon.monitor.resources import resource_json
+    from costmon.shim.events import clean
 
     with _opened() as store:
         found = _statuses(store, name)
@@ -143,8 +191,8 @@ def status(name: str | None = None, as_json: bool = False) -> None:
             return
         _print_table(found)
         for one in found:
-            if one.problem:
-                click.echo(f"{one.name}: {one.problem}")
+            for line in _remarks(one):
+                click.echo(wrapped(f"{clean(one.name)}: {line}", "  "))
         _say_nobody_counts(store)
 
 
@@ -165,6 +213,18 @@ def _print_table(found: list[ResourceStatus]) -> None:
         for one in found
     ]
     click.echo(table([("NAME", "KIND", "PROVIDER", "STATE", "THIS MONTH", "COST", "PENDING"), *cells]))
+
+
+def _remarks(one: ResourceStatus) -> Iterator[str]:
+    from costmon.monitor.resources import between_text
+
+    if one.problem:
+        yield one.problem
+    if one.note:
+        yield one.note
+    if one.estimated:
+        hours = "1 quarter hour is" if one.estimated == 1 else f"{one.estimated} quarter hours are"
+        yield f"{hours} estimated{between_text(one)}"
 
 
 def _state(one: ResourceStatus) -> str:
@@ -211,18 +271,13 @@ def _statuses(store: Store, name: str | None) -> list[ResourceStatus]:
 def _opened() -> Iterator[Store]:
     """The ledger, after reading the config and the prices; a broken config earns a warning."""
     from costmon import config, paths
-    from costmon.monitor.engine import read_config
-    from costmon.store import open_ledger
+    from costmon.cli.budget import opened
+    from costmon.monitor.prices import compile_prices
 
     config.ensure(paths.config_file())
-    store = open_ledger(paths.state_home())
-    try:
-        problem = read_config(store)
-        if problem:
-            click.echo(f"{problem}. The last good version stays in force.", err=True)
+    with opened() as store:
+        compile_prices(store)
         yield store
-    finally:
-        store.close()
 
 
 def _say_nobody_counts(store: Store) -> None:
@@ -244,8 +299,8 @@ def _say(zone: str) -> Callable[[int], str]:
     return lambda at_us: local_time(at_us, zone)
 
 
-def _instant(text: str | None, zone: str, now: int) -> int:
-    """`--at` in µs UTC."""
+def _instant(text: str | None, zone: str, now: int, option: str = "--at") -> int:
+    """`--at` or `--until` in µs UTC."""
     from datetime import datetime, time
     from zoneinfo import ZoneInfo
 
@@ -262,7 +317,7 @@ def _instant(text: str | None, zone: str, now: int) -> int:
         return to_us(at if at.tzinfo else at.replace(tzinfo=home))
     except (ValueError, OverflowError) as error:
         raise click.BadParameter(
-            f'must be a time such as "18:00" or "2026-11-20 18:00", not "{text[:60]}"', param_hint="--at"
+            f'must be a time such as "18:00" or "2026-11-20 18:00", not "{text[:60]}"', param_hint=option
         ) from error
 
 

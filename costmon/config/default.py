@@ -72,7 +72,8 @@ display = "USD"
 #failures = 5
 #within = "5m"
 
-# What costs without a call: servers, storage, traffic, subscriptions. Budgets count it too.
+# What costs without a call: servers, storage, traffic, subscriptions. Budgets count it too. Without `since` it counts from
+# when costmon first sees it: a subscription wants since = 2026-11-01 to count its first month whole.
 #[resource.gpu-box]
 # "time" (a server), "storage", "transfer" (traffic) or "flat" (a subscription).
 #kind = "time"

@@ -317,7 +317,8 @@ class ResourceStatus:
     `amount` is in `unit`, what its price is per ('h', 'd', 'month', 'GB', 'GiB-month'), and, like `cost`, accounted for;
     `used` is the same, exact, in `counted_in` ('resource_seconds'). `cost` is None where nothing of it has a price, `ahead`
     what it has cost since. `stored` is the bytes stored now, None for other kinds. `unpriced` and `estimated` count
-    quarter hours; `estimated_cost` is nano of `cost`. `note` says something that is not wrong, but may surprise.
+    quarter hours; `estimated_cost` is nano of `cost`. `others` is what the month cost in other currencies, from before its
+    price was changed; `low` and `high` are without it. `note` says something that is not wrong, but may surprise.
     """
 
     name: str
@@ -338,6 +339,7 @@ class ResourceStatus:
     used: int = 0
     counted_in: str = ""
     note: str = ""
+    others: tuple[Money, ...] = ()
 
     @property
     def low(self) -> Money | None:

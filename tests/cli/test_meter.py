@@ -106,7 +106,8 @@ def test_a_resource_without_a_price_is_a_problem_of_its_own(home):
     run("meter", "stop", "vm")
     problems = json.loads(run("status", "--json"))["problems"]
     assert [line for line in problems if line.startswith("resource vm: ")] == [
-        'resource vm: its price_of names "nowhere", which no price file has; add it to prices.toml'
+        'resource vm: its price_of names "nowhere", which no price file has; add it to prices.toml; until then its cost is'
+        " unknown, and budgets count nothing for it"
     ]
     assert not any("unknown price" in line for line in problems)
     assert "price unknown" in run("meter", "status", "vm")
@@ -186,3 +187,33 @@ def iso(at_us: int) -> str:
     from costmon.shim.timestamps import to_datetime
 
     return to_datetime(at_us).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def test_without_a_word_it_is_the_status_in_json_too(home):
+    assert json.loads(run("meter", "--json")) == json.loads(run("meter", "status", "--json"))
+    assert "costmon meter list --json" in run("meter", "--json", "list", code=2)
+
+
+def test_a_typing_error_in_the_year_accounts_for_nothing(home):
+    assert "is more than 10 days ago" in run("meter", "start", "gpu-box", "--at", "2025-01-01", code=2)
+    assert "No run yet" in run("meter", "list")
+    assert "gpu-box runs since 2025-01-01" in run("meter", "start", "gpu-box", "--at", "2025-01-01", "--yes")
+
+
+def test_a_stop_is_set_right_afterwards(home):
+    run("meter", "start", "gpu-box", "--at", ago(5))
+    run("meter", "stop", "gpu-box")
+    run("meter", "stop", "gpu-box", "--at", ago(3))
+    (row,) = json.loads(run("meter", "list", "--json"))["runs"]
+    assert row["stopped_at"] == row["accounted_until"]
+    assert "2 h 00 min" in run("meter", "list") or "1 h 59 min" in run("meter", "list")
+    assert sum(cost for (cost,) in ledger(home, "select cost from event")) < 4_902 * 10**9
+
+
+def test_a_whole_run_is_told_of_at_once(home):
+    said = run("meter", "start", "gpu-box", "--at", ago(3), "--until", ago(1))
+    assert said.startswith("gpu-box ran for 2 h 00 min from ")
+    assert "leave that time out" in run(
+        "meter", "start", "gpu-box", "--at", ago(2), "--until", ago(0), code=2
+    )
+    assert "--until needs --at" in run("meter", "start", "gpu-box", "--until", ago(1), code=2)

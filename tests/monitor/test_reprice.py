@@ -17,6 +17,7 @@ from costmon.monitor.engine import Engine
 from costmon.monitor.prices import compile_prices
 from costmon.monitor.reprice import RepriceError, Scope, preview, reprice, resume, revert, runs, work
 from costmon.monitor.reprice.cards import Asked, Cards
+from costmon.monitor.reprice.judge import REASONS
 from costmon.shim import policy
 from costmon.shim.calls import Outcome
 from costmon.shim.prices import Prices
@@ -24,6 +25,7 @@ from costmon.shim.recorder import Recorder
 from costmon.store import Store, open_ledger
 from tests.harness.cli import environ
 from tests.shim.battery import kit
+from tests.sources.kit import World
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
@@ -411,3 +413,79 @@ def test_a_price_for_the_asked_name_reaches_calls_another_model_answered(store, 
     price(store, model_price("house-asked", "1"))
     run_all(store)
     assert costs(store) == [(1_100_000, "USD", "priced")]
+
+
+# --- resources ------------------------------------------------------------------------------------------------
+
+BOX = (
+    '[budget.resources]\namount = "900000 KRW"\nscope = "provider=own"\nat_95 = "warn"\nat_100 = "warn"\n'
+    '[resource.gpu-box]\nkind = "time"\nprice = "2450 KRW"\nper = "hour"\nfree = 1\n'
+)
+WON_BUDGET = """select spent, assumed, unpriced from budget_period join budget on id = budget_id
+    where name = 'resources' and spent + unpriced > 0"""
+NANO = 10**9
+
+
+@pytest.fixture
+def box(costmon_home):
+    """A server that ran for four hours and a half, of which each month's first is free."""
+    made = World(costmon_home, RATE + BOX, "2026-11-03 12:00")
+    made.start("gpu-box")
+    made.tick(after=4 * HOUR)
+    made.now += 30 * 60 * 1_000_000
+    yield made
+    made.close()
+
+
+def price_of_box(box: World, each: str) -> None:
+    box.configure(RATE + BOX.replace("2450 KRW", each))
+
+
+def of_box(box: World, **scope: object):
+    return reprice(box.store, "correction", Scope(until=box.now, **scope), reason="test", by="me")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("each", "currency", "nano", "won"),
+    [("2500 KRW", "KRW", 7500 * NANO, 7500 * NANO), ("2 USD", "USD", 6 * NANO, 8400 * NANO)],
+)
+def test_a_resource_named_by_model_is_priced_anew_and_back(box, each, currency, nano, won):
+    assert box.rows(WON_BUDGET) == [(3 * 2450 * NANO, 0, 0)]
+    price_of_box(box, each)
+    before = dump(box.store)
+
+    left = preview(box.store, Scope(provider="own", until=box.now))
+    assert (left.events, left.reasons()) == (0, {"resource": 16})
+    assert "--model NAME prices one anew" in REASONS["resource"]
+
+    run = of_box(box, model="gpu-box")
+    assert run.events == 16
+    assert (box.cost("gpu-box"), {e["currency"] for e in box.events()}) == (nano, {currency})
+    assert box.rows(WON_BUDGET) == [(won, 0, 0)]
+    kit.assert_sums_agree(box.home)
+    again = preview(box.store, Scope(model="gpu-box", until=box.now))
+    assert (again.events, again.unchanged) == (0, 16)
+
+    revert(box.store, run.id, reason="test", by="me")
+    assert dump(box.store) == before
+    kit.assert_sums_agree(box.home)
+
+
+def test_what_was_taken_back_and_what_is_locked_stay_as_they_are(box):
+    box.stop("gpu-box", ago=2 * HOUR + 30 * 60 * 1_000_000)
+    price_of_box(box, "2500 KRW")
+    left = preview(box.store, Scope(model="gpu-box", until=box.now))
+    assert (left.events, left.reasons()) == (8, {"taken back": 8})
+    box.store.db.execute("insert into price_lock values (1, ?, 'billed', 'me', 0, null)", (box.now,))
+    assert of_box(box, model="gpu-box").events == 0
+    assert box.cost("gpu-box") == 2450 * NANO
+
+
+def test_a_run_shortened_after_its_repricing_goes_back_to_the_old_price_of_what_is_left(box):
+    price_of_box(box, "2500 KRW")
+    run = of_box(box, model="gpu-box")
+    box.stop("gpu-box", ago=2 * HOUR + 20 * 60 * 1_000_000)  # after 2 h 10 min
+    assert box.rows(WON_BUDGET)[0][0] == box.cost("gpu-box") == pytest.approx(2500 * NANO * 70 / 60, abs=1)
+    revert(box.store, run.id, reason="test", by="me")
+    assert box.rows(WON_BUDGET)[0][0] == box.cost("gpu-box") == pytest.approx(2450 * NANO * 70 / 60, abs=1)
+    kit.assert_sums_agree(box.home)

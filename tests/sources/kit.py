@@ -60,10 +60,15 @@ class World:
         self.home = home
         self.zone = zone
         self.now = at(now, zone)
+        self.ahead = 0  # how far the clock has jumped
         self.host = Readings()
         self.store = open_ledger(str(home))
-        self.collector = resources.Collector(self.host)
+        self.collector = self._collector()
         self.configure(text)
+
+    def _collector(self) -> resources.Collector:
+        """Time passes as the clock shows it, but for what `ahead` says."""
+        return resources.Collector(self.host, lambda: (self.now - self.ahead) / SECOND)
 
     def configure(self, text: str) -> None:
         whole = f'time_zone = "{self.zone}"\n{text}'
@@ -91,13 +96,16 @@ class World:
         """Costmon ends without a word, and another one begins."""
         self.store.close()
         self.store = open_ledger(str(self.home))
-        self.collector = resources.Collector(self.host)
+        self.collector = self._collector()
 
     def start(self, name: str, ago: int = 0) -> Any:
         return resources.start(self.store.db, name, self.now - ago, self.now, "test")
 
     def stop(self, name: str, ago: int = 0) -> Any:
         return resources.stop(self.store.db, name, self.now - ago, self.now)
+
+    def tell(self, name: str, ago: int, until_ago: int) -> Any:
+        return resources.tell(self.store.db, name, self.now - ago, self.now - until_ago, self.now, "test")
 
     def rows(self, sql: str, *values: object) -> list[Any]:
         return self.store.db.execute(sql, values).fetchall()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
+from decimal import Decimal
 
 import pytest
 
 from costmon.errors import ConfigError
 from costmon.monitor.reprice import Scope, reprice, revert
+from costmon.monitor.resources import amount_text, resource_json, resource_line
 from costmon.pricing.resource_prices import ResourcePrice, ResourceRate
 from costmon.sources.resources import Collector, Tariffs, rows
 from costmon.store import open_ledger
@@ -44,7 +46,7 @@ def test_a_server_in_won_costs_its_price_an_hour(world):
     }
     kit.assert_sums_agree(w.home)
     status = w.status("box")
-    assert (status.running, str(status.amount), status.unit) == (True, "1.000000", "h")
+    assert (status.running, status.amount, status.unit) == (True, 1, "h")
     assert status.cost == (2450 * NANO, "KRW")
     assert status.ahead == (285_833_333_333, "KRW")  # 7 minutes
 
@@ -263,6 +265,78 @@ def test_a_clock_set_back_takes_nothing_back_and_counts_nothing_twice(world):
     assert w.status("box").problem == ""
 
 
+def test_a_moment_of_a_wrong_clock_bills_no_future(world):
+    """Eight days ahead, seen once, or by every look of half a minute."""
+    w = world(f'[budget.total]\namount = "1000 USD"\n{ON.replace("2450 KRW", "1 USD")}')
+    w.tick()
+    begun = w.now
+    w.tick(after=HOUR)
+    for times in (1, 6):
+        w.ahead = 8 * DAY
+        w.now += w.ahead
+        for _ in range(times):
+            w.tick(after=5 * SECOND)
+        assert "the clock stands far ahead" in w.status("box").problem
+        assert not w.collector.behind  # nobody waits for it
+        w.now -= w.ahead
+        w.ahead = 0
+        w.tick(after=HOUR)
+        assert w.status("box").problem == ""
+    assert_tiled(w.events(), [(begun, w.now - w.now % SLOT)])
+    assert w.value("select sum(spent) from budget_period") == w.cost("box") == 3 * NANO
+
+
+def test_a_clock_that_jumps_about_is_never_believed(world):
+    w = world(ON)
+    w.tick()
+    w.tick(after=SLOT)
+    for _ in range(30):
+        w.now, w.ahead = w.now + DAY, w.ahead + DAY
+        w.tick(after=5 * SECOND)
+    assert len(w.events()) == 1
+
+
+def test_a_jump_that_lasts_is_true(world):
+    """A machine that slept catches up, a minute after it woke."""
+    w = world(ON)
+    w.tick()
+    begun = w.now
+    w.now, w.ahead = w.now + 3 * DAY, 3 * DAY
+    for _ in range(12):
+        w.tick(after=5 * SECOND)
+        assert w.events() == []
+    w.tick(after=5 * SECOND)
+    assert w.status("box").problem == ""
+    w.catch_up()
+    assert_tiled(w.events(), [(begun, w.now - w.now % SLOT)])
+
+
+def test_a_costmon_that_begins_long_after_all_it_knows_looks_for_a_minute(world):
+    w = world(ON)
+    w.tick()
+    begun = w.now
+    w.restart()
+    w.tick(after=23 * HOUR)
+    assert_tiled(w.events(), [(begun, w.now)])
+    w.restart()
+    w.tick(after=3 * DAY)
+    assert len(w.events()) == 92
+    assert "the clock stands far ahead" in w.status("box").problem
+    w.restart()  # its successor has the same doubt
+    w.tick(after=5 * SECOND)
+    assert len(w.events()) == 92
+    w.tick(after=MINUTE)
+    w.catch_up()
+    assert_tiled(w.events(), [(begun, w.now - w.now % SLOT)])
+    assert w.status("box").problem == ""
+
+
+def test_time_passes_without_the_wall_clock():
+    from costmon.sources.resources.trust import passed
+
+    assert passed() <= passed()
+
+
 def test_a_ledger_that_fails_in_the_middle_counts_all_or_nothing(world, monkeypatch):
     w = world(ON)
     w.tick()
@@ -421,6 +495,53 @@ def test_a_forgotten_stop_keeps_begun_hours_and_locked_bills(world):
     kit.assert_sums_agree(w.home)
 
 
+def test_a_stop_that_was_told_too_late_is_mended(world):
+    """Exactly, as if it had been told so at first: out of the budget, the sums and the month's free hour."""
+    text = f'[budget.won]\namount = "100000 KRW"\n{SERVER}free = 1\n{WON}'
+    w = world(text, "2026-11-03 12:00")
+    begun = w.now
+    w.start("box")
+    w.tick(after=5 * HOUR)
+    w.stop("box")
+    assert w.cost("box") == 4 * 2450 * NANO
+    assert not w.stop("box").changed
+    found = w.stop("box", ago=3 * HOUR)
+    assert found.changed
+    assert found.run.stopped_at == found.run.accounted_until == begun + 2 * HOUR
+    assert w.cost("box") == 2450 * NANO == w.value("select sum(spent) from budget_period")
+    assert_tiled([e for e in w.events() if e["duration_us"]], [(begun, begun + 2 * HOUR)])
+    kit.assert_sums_agree(w.home)
+    assert not w.stop("box", ago=2 * HOUR).changed  # it ended before that
+    with pytest.raises(ConfigError, match="started only at"):
+        w.stop("box", ago=6 * HOUR)
+    w.start("box", ago=HOUR)
+    w.stop("box")
+    assert w.cost("box") == 2 * 2450 * NANO
+
+
+def test_only_the_last_that_was_accounted_and_not_long_ago_is_shortened(world):
+    w = world(SERVER, "2026-11-03 12:00")
+    w.start("box", ago=3 * HOUR)
+    w.stop("box", ago=HOUR)
+    w.tell("box", 6 * HOUR, 5 * HOUR)
+    with pytest.raises(ConfigError, match=r"another run of box was told of after the one that ended at"):
+        w.stop("box", ago=2 * HOUR)
+    assert w.cost("box") == 3 * 2450 * NANO
+    w.now += 10 * DAY
+    with pytest.raises(ConfigError, match=r"a run that is over ends at .* or later"):
+        w.stop("box", ago=10 * DAY + 2 * HOUR)
+    assert w.amount("box") == 3 * 3600
+
+
+def test_a_start_of_long_ago_is_asked_for(world):
+    """A typing error in the year could not be taken back."""
+    w = world(SERVER, "2026-11-23 12:00")
+    with pytest.raises(ConfigError, match=r"is more than 10 days ago, .* add --yes"):
+        w.start("box", ago=365 * DAY)
+    assert w.rows("select * from meter_run") == []
+    assert w.start("box", ago=10 * DAY).changed
+
+
 def test_only_what_runs_by_hand_is_started_by_hand(world):
     w = world(ON + '[resource.max]\nkind = "flat"\nprice = "20 USD"\nper = "month"\n')
     with pytest.raises(ConfigError, match="box needs no start and stop: it is always on"):
@@ -493,3 +614,140 @@ def test_processes_that_account_at_the_same_moment_share_the_work(tmp_path):
     assert w.cost("box") == 6 * 2450 * NANO
     kit.assert_sums_agree(home)
     w.close()
+
+
+def test_a_run_that_was_forgotten_is_told_of_between_others(world):
+    """The month's first free hour is crossed once, and the sum is that of all hours, whatever their order."""
+    w = world(f'[budget.won]\namount = "100000 KRW"\n{SERVER}free = 1\n{WON}', "2026-11-03 12:00")
+    w.start("box", ago=9 * HOUR)
+    w.stop("box", ago=8 * HOUR)
+    w.start("box", ago=2 * HOUR)
+    with pytest.raises(ConfigError, match=r"box runs since .*; stop it first, then tell of the run before"):
+        w.tell("box", 6 * HOUR, 4 * HOUR)
+    w.tick()
+    w.stop("box", ago=HOUR)
+    assert w.tell("box", 6 * HOUR, 4 * HOUR).changed
+    assert not w.tell("box", 6 * HOUR, 4 * HOUR).changed
+    assert_tiled(
+        [e for e in w.events() if e["duration_us"]],
+        [
+            (w.now - 9 * HOUR, w.now - 8 * HOUR),
+            (w.now - 6 * HOUR, w.now - 4 * HOUR),
+            (w.now - 2 * HOUR, w.now - HOUR),
+        ],
+    )
+    assert (w.amount("box"), w.cost("box")) == (4 * 3600, 3 * 2450 * NANO)
+    assert w.value("select spent from budget_period where spent > 0") == 3 * 2450 * NANO
+    assert w.status("box").amount == 4
+    kit.assert_sums_agree(w.home)
+
+
+def test_a_run_told_of_later_overlaps_nothing_and_is_not_of_long_ago(world):
+    w = world(SERVER, "2026-11-23 12:00")
+    w.start("box", ago=3 * HOUR)
+    w.stop("box", ago=2 * HOUR)
+    for begun, ended in ((4, 2.5), (2.5, 1), (4, 1), (2.75, 2.5)):
+        with pytest.raises(ConfigError, match=r"box ran from .* already; leave that time out"):
+            w.tell("box", int(begun * HOUR), int(ended * HOUR))
+    with pytest.raises(ConfigError, match="too long ago; a run that is told of later starts at"):
+        w.tell("box", 11 * DAY, 10 * DAY)
+    with pytest.raises(ConfigError, match="cannot have run until"):
+        w.tell("box", HOUR, HOUR)
+    with pytest.raises(ConfigError, match="lies ahead"):
+        w.tell("box", HOUR, -HOUR)
+    w.store.db.execute("insert into price_lock values (1, ?, 'billed', 'me', 0, null)", (w.now - 5 * HOUR,))
+    with pytest.raises(ConfigError, match=r"the bill up to .* is locked"):
+        w.tell("box", 6 * HOUR, 4 * HOUR)
+    assert w.tell("box", 5 * HOUR, 4 * HOUR).changed
+    assert w.cost("box") == 2 * 2450 * NANO
+
+
+def test_the_collector_says_while_it_is_catching_up(world):
+    """What a budget has used is not known before."""
+    w = world(ON)
+    assert not w.collector.behind
+    w.tick()
+    w.tick(after=30 * DAY)
+    assert w.collector.behind
+    ticks = 1
+    while w.collector.behind:
+        w.tick()
+        ticks += 1
+    assert ticks == 3  # 2,880 quarter hours
+    assert w.amount("box") == 30 * 86_400
+    w.tick()
+    assert not w.collector.behind
+
+
+# --- as it is shown ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "said", "each"),
+    [
+        ('kind = "storage"\ngib = 50\nper = "GiB-month"\nmonth = "calendar"', "35.1042 GiB-month", "0.023"),
+        ('kind = "storage"\ngib = 50\nper = "GB-month"', "37.1765 GB-month", "0.023"),
+        ('kind = "time"\nalways_on = true\nper = "hour"', "505.5 h", "0.023"),
+        ('kind = "time"\nalways_on = true\nper = "day"', "21.0625 d", "0.5"),
+        ('kind = "flat"\nper = "month"', "0.702083 months", "20"),
+        ('kind = "transfer"\ngb = 100\nper = "GB"', "70.2083 GB", "0.09"),
+    ],
+)
+def test_an_amount_times_its_price_is_what_it_cost(world, body, said, each):
+    """In what the price is per, by the month the price is spread over."""
+    w = world(f'[resource.it]\n{body}\nprice = "{each} USD"\nsince = 2026-11-01\n')
+    w.now += 505 * HOUR + 30 * MINUTE
+    w.catch_up()
+    status = w.status("it")
+    assert amount_text(status) == said
+    assert abs(status.amount * Decimal(each) - Decimal(status.cost.nano).scaleb(-9)) < Decimal("1e-8")
+    shown = resource_json(status)
+    assert shown["unit"] == said.split()[1].removesuffix("s")
+    assert (shown["used"]["count"], shown["used"]["unit"]) == (str(w.amount("it")), w.events()[0]["unit"])
+
+
+def test_a_month_in_two_currencies_shows_both(world):
+    w = world(ON)
+    w.tick()
+    w.tick(after=2 * HOUR)
+    w.configure(ON.replace("2450 KRW", "1.50 USD"))
+    w.tick()
+    w.tick(after=HOUR)
+    status = w.status("box")
+    assert (status.cost, status.others) == ((1_500_000_000, "USD"), ((4900 * NANO, "KRW"),))
+    assert "3 h this month, $1.50 + ₩4,900" in resource_line(status)
+    assert resource_json(status)["costs"] == [
+        {"amount": "1.5", "currency": "USD"},
+        {"amount": "4900", "currency": "KRW"},
+    ]
+
+
+def test_low_and_high_are_told(world):
+    """What is not accounted yet may come; what has no price, nobody can bound."""
+    w = world(ON)
+    w.tick()
+    w.tick(after=HOUR + 6 * MINUTE)
+    status = w.status("box")
+    assert (status.low, status.high) == ((2450 * NANO, "KRW"), (2695 * NANO, "KRW"))
+    w = world('[resource.vm]\nkind = "time"\nalways_on = true\nprice_of = "none"\n')
+    w.tick()
+    w.tick(after=HOUR)
+    assert (w.status("vm").low, w.status("vm").high) == (None, None)
+    assert "its cost is unknown, and budgets count nothing for it" in w.status("vm").problem
+
+
+def test_a_subscription_without_since_says_from_when_it_counts(world):
+    plan = '[resource.max]\nkind = "flat"\nprice = "20 USD"\nper = "month"\n'
+    w = world(plan, "2026-11-22 08:00", "Asia/Seoul")
+    w.tick()
+    note = "counted since 2026-11-22; since = 2026-11-01 in config.toml counts the whole month"
+    assert w.status("max").note == note
+    w.configure(plan + "since = 2026-11-01\n")
+    w.tick()
+    w.catch_up()
+    assert w.status("max").note == ""
+    w.configure(plan)
+    w.now = at("2026-12-01 00:00", "Asia/Seoul")
+    w.catch_up()
+    assert w.cost("max") == 20 * NANO
+    assert w.status("max").note == ""

@@ -9,6 +9,7 @@ import sys
 import psutil
 import pytest
 
+from costmon.monitor.resources import resource_line
 from costmon.sources.resources import probes
 from costmon.sources.resources.probes import Host, moved
 from tests.harness.venvs import ROOT
@@ -86,7 +87,7 @@ def test_a_restart_loses_no_bytes_and_a_gap_counts_where_it_is_seen(world):
     [
         ({"eth0": [100, 5]}, {"eth0": [150, 9]}, 50, False),
         ({"eth0": [100, 5]}, {"eth0": [30, 1]}, 30, True),  # wrapped, or made anew
-        ({"eth0": [100, 5]}, {"eth0": [100, 5], "eth1": [40, 0]}, 40, False),
+        ({"eth0": [100, 5]}, {"eth0": [100, 5], "eth1": [40, 0]}, 0, True),  # when they passed, nobody knows
         ({"eth0": [100, 5]}, {"eth0": [140, 1]}, 40, False),  # only what is received began anew
         ({"eth0": [100, 5]}, {}, 0, False),
     ],
@@ -100,6 +101,86 @@ def test_after_a_reboot_counters_count_from_zero_even_when_they_are_higher():
     assert moved(before, after, "sent") == (900, True)
     assert moved(before, after, "both") == (950, True)
     assert moved(before, after, "received") == (50, True)
+
+
+def test_an_interface_with_another_name_bills_no_past(world):
+    """What it had counted before is not of this quarter hour; it counts from when it was first seen."""
+    w = world(NET)
+    w.host.nic("net", 5000 * GB)
+    w.tick()
+    w.host.nic("net", 5001 * GB, interface="wan0")
+    w.tick(after=MINUTE)
+    w.host.nic("net", 5003 * GB, interface="wan0")
+    w.tick(after=MINUTE)
+    w.tick(after=SLOT)
+    assert [(e["amount"], e["cost_status"]) for e in w.events()] == [(2 * GB, "estimated")]
+
+
+def _nic(folder, name: str, index: int, *, below: int = 0, device: bool = False, master: str = "") -> None:
+    (folder / name).mkdir()
+    (folder / name / "ifindex").write_text(f"{index}\n")
+    (folder / name / "iflink").write_text(f"{below or index}\n")
+    if device:
+        (folder / name / "device").mkdir()
+    if master:
+        os.symlink(f"../{master}", folder / name / "master")
+
+
+def test_each_byte_is_counted_at_the_card_it_leaves_over(tmp_path, monkeypatch):
+    """Bridges, bonds, VLANs and tunnels stand on a card; so do a switch's ports, and a virtual card on its fast path."""
+    beside = ["br0", "bond0", "team0", "podman0", "lxdbr0", "vmnet1", "nordlynx", "wan-bridge"]
+    for index, name in enumerate(beside, 10):
+        _nic(tmp_path, name, index)
+    _nic(tmp_path, "eth0", 2, device=True, master="br0")
+    _nic(tmp_path, "eth1", 3, device=True, master="bond0")
+    _nic(tmp_path, "eth0.100", 4, below=2)
+    _nic(tmp_path, "lan1", 5, below=2, device=True)
+    _nic(tmp_path, "enP1s2", 6, device=True, master="eth1")
+    monkeypatch.setattr(probes, "SYS_NET", str(tmp_path))
+    there = [*beside, "eth0", "eth1", "eth0.100", "lan1", "enP1s2"]
+    assert probes.real_interfaces(there) == {"eth0", "eth1"}
+
+
+def test_where_nothing_tells_it_goes_by_the_names(tmp_path, monkeypatch):
+    monkeypatch.setattr(probes, "SYS_NET", str(tmp_path / "none"))
+    beside = [
+        "lo",
+        "lo0",
+        "br0",
+        "bridge0",
+        "bond0",
+        "team0",
+        "eth0.100",
+        "podman0",
+        "lxdbr0",
+        "macvlan0",
+        "vmnet8",
+    ]
+    beside += ["utun3", "nordlynx", "docker0", "wg0"]
+    cards = ["eth0", "en0", "wlan0", "Ethernet", "Wi-Fi"]
+    assert probes.real_interfaces([*beside, *cards]) == set(cards)
+
+
+def test_it_says_which_interfaces_count(world):
+    w = world(NET)
+    w.host.values["net"] = {
+        "boot": "b",
+        "nics": {"eth0": [1, 1], "wlan0": [1, 1]},
+        "counted": ["eth0", "wlan0"],
+    }
+    w.tick()
+    assert w.status("net").note == "counts eth0, wlan0"
+    w.host.values["net"] = {"boot": "b", "nics": {"eth0": [1, 1]}, "counted": ["eth0"]}
+    w.tick(after=MINUTE)
+    assert w.status("net").note == "counts eth0"
+    reading = Host().read(config_of("network"))
+    assert reading["counted"] == sorted(reading["nics"])
+
+
+def config_of(follows: str):
+    from costmon.config.values import Resource
+
+    return Resource("net", "transfer", follows)
 
 
 def test_an_interface_that_comes_back_goes_on_from_where_it_was(world):
@@ -405,3 +486,15 @@ def test_a_long_catching_up_keeps_no_reading_waiting(world):
         w.value("select count(*) from meter_run where accounted_until < ?", w.now - DAY) == 1
     )  # it still catches up
     assert w.value("select pending from meter where resource = 'disk'") == str(60 * GB + 60 * 2 * GB)
+
+
+def test_what_was_measured_over_a_gap_may_be_a_third_off(world):
+    w = world('[resource.disk]\nkind = "storage"\nmeasure = "disk:/"\nprice = "730 USD"\nper = "GB-month"\n')
+    w.host.values["disk"] = {"bytes": GB}
+    w.tick()
+    w.tick(after=HOUR)
+    status = w.status("disk")
+    assert status.estimated == 4
+    assert status.cost == (NANO, "USD")
+    assert (status.low, status.high) == ((7 * NANO // 10, "USD"), (13 * NANO // 10, "USD"))
+    assert "4 quarter hours estimated, between $0.70 and $1.30" in resource_line(status)

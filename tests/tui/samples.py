@@ -116,7 +116,7 @@ def refused(number: int, note: str, calls: int = 1) -> FeedRow:
 def shares(*names: str) -> tuple[SpendBy, ...]:
     weights = [2 ** -min(number + 1, 40) for number in range(len(names))]
     return tuple(
-        SpendBy(name, Spend(usd(f"{8.42 * weight:.6f}"), calls=int(900 * weight) + 1), weight)
+        SpendBy(name, Spend(usd(f"{8.42 * weight:.6f}"), int(900 * weight) + 1, 0, 9000, 900), weight)
         for name, weight in zip(names, weights, strict=True)
     )
 

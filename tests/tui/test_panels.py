@@ -239,7 +239,7 @@ def test_resources_say_how_much_and_what_it_cost() -> None:
     """Amount and money of the month; what is estimated, unpriced or stopped; the point of the sums below each other."""
     shown = text(resources(samples.served().resources, NOW, 70))
     for line in ("● gpu-box", "~12.5 h", "~$15.00", "for 1d · +$0.31 since", "○ old-box", "$494.70", "stopped",
-                 "0.0372 GB-month", "37.2 GB stored", "120 GB", "unknown"):  # fmt: skip
+                 "0.0372 GB-month", "37.2 GB stored", "120.5 GB", "unknown"):  # fmt: skip
         assert line in shown
     rows = [row for row in shown.splitlines() if "$" in row]
     assert len({row.rindex(".", 0, row.index("$") + 8) for row in rows if "+" not in row}) == 1
@@ -250,7 +250,7 @@ def test_a_resources_figures_are_never_cut(width: int) -> None:
     """In a column or on a line of their own; names give way."""
     shown = resources(samples.served().resources, NOW, width)
     assert all(width_of(one) <= width for one in shown)
-    for figure in ("~12.5 h", "~$15.00", "412 h", "$494.70", "0.0372 GB-month", "$0.003", "21 d", "$13.81"):
+    for figure in ("~12.5 h", "~$15.00", "412.25 h", "$494.70", "0.0372 GB-month", "$0.003", "21 d", "$13.81"):
         assert figure in text(shown)
     assert all(name in text(resources(samples.served().resources, NOW, 20)) for name in ("gpu-box", "egress"))
 

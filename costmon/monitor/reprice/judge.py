@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from costmon.monitor.reprice.cards import Cards
 from costmon.shim import cards, policy
-from costmon.shim.booking import METER, ORPHAN
+from costmon.shim.booking import METER, MOST, ORPHAN
 from costmon.shim.cards import Card
 from costmon.shim.policy import Policy
 from costmon.sources.resources import TAKEN_BACK, Tariffs
@@ -25,6 +25,8 @@ NO_USAGE = "no usage"
 UNKNOWN = "unknown"
 GONE = "gone"
 LOCKED = "locked"
+RESOURCE = "resource"
+TAKEN = "taken back"
 REASONS = {
     STATED: "the app or the provider stated their cost",
     FREE: "their host is free by the config",
@@ -34,6 +36,8 @@ REASONS = {
     UNKNOWN: "their price is still unknown",
     GONE: "their price is gone; --allow-unknown makes their cost unknown",
     LOCKED: "their period is locked",
+    RESOURCE: "resources keep the price they had; --model NAME prices one anew",
+    TAKEN: "their time was taken back",
 }
 _UNITS = (
     *("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens"),
@@ -70,21 +74,35 @@ def event_of(row: tuple[Any, ...]) -> Event:
 
 
 class Judge:
-    """The prices and rates of one ledger as they are now."""
+    """The prices and rates of one ledger as they are now.
 
-    def __init__(self, db: sqlite3.Connection, rules: Policy, *, allow_unknown: bool = False) -> None:
+    Args:
+        allow_unknown: a priced event whose price is gone becomes unknown.
+        resources: events of resources that had a price are priced anew too.
+    """
+
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        rules: Policy,
+        *,
+        allow_unknown: bool = False,
+        resources: bool = False,
+    ) -> None:
         self._db = db
         self.cards = Cards(db, rules)
         self._tariffs = Tariffs(db)
         self.rules = rules
         self._unknown_price = rules.unknown_price
         self._allow_unknown = allow_unknown
+        self._resources = resources
 
     def current(self) -> Judge:
         """This one, or a new one once the config or the prices have changed."""
         if policy.generation(self._db) == self.rules.generation:
             return self
-        return Judge(self._db, policy.load(self._db), allow_unknown=self._allow_unknown)
+        rules = policy.load(self._db)
+        return Judge(self._db, rules, allow_unknown=self._allow_unknown, resources=self._resources)
 
     def verdict(self, event: Event) -> Verdict | str:
         """The event's new judgement, or why it keeps the one it has."""
@@ -112,17 +130,35 @@ class Judge:
         return Verdict(Judgement(priced.nano, card.currency, status, version, priced.nano), card)
 
     def _of_meter(self, event: Event) -> Verdict | str:
-        """A resource's price has no dates where the config states it, so only what had none is priced."""
+        """A resource's price has no dates where the config states it: what had one keeps it, unless asked for by name."""
         old = event.settled
-        if old.cost is not None or event.note == TAKEN_BACK:
-            return STATED
+        if event.note == TAKEN_BACK:
+            return TAKEN
+        if event.note == ORPHAN:
+            return HELD
+        if old.cost is not None and not self._resources:
+            return RESOURCE
         card = self._tariffs.card(old.model, old.created_at)
         priced = cards.price(card, usage_of(event)) if card is not None else None
-        if card is None or priced is None or priced.nano is None:
-            return UNKNOWN
-        status = "estimated" if event.usage_status == "estimated" else priced.status
+        if card is None or priced is None or priced.nano is None or priced.nano > MOST:
+            return self._resource_without_price(old)
+        status = (
+            "estimated" if event.usage_status == "estimated" and priced.status == "priced" else priced.status
+        )
+        if (priced.nano, card.currency, status) == (old.cost, old.currency, old.cost_status) and (
+            old.price_version or ""
+        ).endswith(card.hash):
+            return UNCHANGED
         version = cards.price_version(card)
         return Verdict(Judgement(priced.nano, card.currency, status, version, priced.nano), card)
+
+    def _resource_without_price(self, old: Settled) -> Verdict | str:
+        """As it would be accounted now: nothing is assumed of a resource."""
+        if old.cost is None:
+            return UNKNOWN
+        return (
+            Verdict(Judgement(None, old.currency, "unknown", None, 0), None) if self._allow_unknown else GONE
+        )
 
     def _without_price(self, event: Event, usage: dict[str, int]) -> Verdict | str:
         old = event.settled

@@ -15,7 +15,8 @@ BATCH = 250
 class Scope(NamedTuple):
     """Events created in [since, until) (µs UTC) with these labels; None = any.
 
-    `allow_unknown`: a priced event whose price is gone becomes unknown.
+    `allow_unknown`: a priced event whose price is gone becomes unknown. `model` may name a resource, whose events are
+    then priced anew like calls.
     """
 
     since: int | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from costmon.config.values import Resource
-from costmon.pricing.resource_prices import ResourcePrice
+from costmon.pricing.resource_prices import UNITS, ResourcePrice
 from costmon.sources.resources import rows
 from costmon.sources.resources.books import Books
 from costmon.sources.resources.pieces import SECOND_US, billed, next_cut, pieces, share, slot_of, whole_second
@@ -66,12 +66,25 @@ def use_of(
     return max(0, so_far - seconds), max(seconds, so_far)
 
 
+def can_take_back(books: Books, run: Run, tariff: Tariff, end_us: int) -> bool:
+    """Whether nothing has been accounted for the resource after this run's use from `end_us` on."""
+    months: set[str] = set()
+    for start, _, amount, before in rows.booked_after(books.db, run, end_us):
+        month = books.months.at(start).label
+        if month not in months and before + amount != books.used(
+            run.resource, month, UNITS[tariff.resource.kind]
+        ):
+            return False
+        months.add(month)
+    return True
+
+
 def take_back(books: Books, run: Run, tariff: Tariff, end_us: int) -> None:
-    """The run that goes on, the last of its resource, had ended at `end_us` already: what was accounted for later was
+    """The run, the last of its resource to be accounted, had ended at `end_us` already: what was accounted for later was
     not used."""
     resource, price = tariff
     seconds = run.billed
-    for start, end, amount in rows.booked_after(books.db, run, end_us):
+    for start, end, amount, _ in rows.booked_after(books.db, run, end_us):
         seconds -= amount
         rate = price.rate_at(start) if price is not None else None
         step = rate.increment_s if rate is not None else 1
@@ -189,12 +202,12 @@ def _pass(books: Books, meter: Meter, tariff: Tariff, until_us: int) -> Meter:
 def _traffic(meter: Meter, resource: Resource, reading: Reading) -> Meter:
     if not meter.reading:
         return meter._replace(reading=reading)
-    passed, reset = moved(meter.reading, reading, resource.count)
+    passed, missed = moved(meter.reading, reading, resource.count)
     gone = {name: values for name, values in meter.reading["nics"].items() if name not in reading["nics"]}
     kept = gone if meter.reading.get("boot") == reading.get("boot") else {}
     return meter._replace(
         pending=meter.pending + passed,
-        estimated=meter.estimated or (reset and passed > 0),
+        estimated=meter.estimated or missed,
         reading={**reading, "nics": {**kept, **reading["nics"]}},
     )
 

@@ -9,6 +9,8 @@ from costmon.config.values import Resource
 from costmon.pricing.resource_prices import UNITS, ResourcePrice, ResourceRate, card_at
 from costmon.shim import booking, cards, policy
 from costmon.shim.events import Attempt, Settlement
+from costmon.shim.money import PAR, Rate, convert
+from costmon.shim.timestamps import to_datetime
 from costmon.shim.units import BEFORE
 from costmon.sources.resources import rows
 from costmon.sources.resources.pieces import Months, event_id, month_seconds
@@ -59,7 +61,7 @@ class Books:
             self.card(resource, price, start_us), {unit: amount, BEFORE: before}, estimated
         )
         settlement = settlement._replace(duration_us=end_us - start_us)
-        charges = self._charges(attempt, settlement.currency or "USD")
+        charges = self._charges(attempt, settlement.currency)
         booking.settle(self.db, attempt, charges, self.policy.machine, settlement)
         self._used[key] = before + amount
         if amount:
@@ -77,11 +79,34 @@ class Books:
         settlement = settlement._replace(duration_us=end_us - start_us)
         if end_us == start_us:
             settlement = settlement._replace(cost=0, charge=0, cost_status="priced", note=TAKEN_BACK)
+        self._shorten_revisions(attempt.id, {unit: amount, BEFORE: before}, settlement)
         self._reopen(attempt.id)
         booking.settle(self.db, attempt, [], self.policy.machine, settlement)
         key = (resource.name, self.months.at(start_us).label, unit)
         self._used[key] = before + amount
         rows.put_used(self.db, *key, before + amount)
+
+    def _shorten_revisions(self, event: str, usage: dict[str, int], now: Settlement) -> None:
+        """What the event said before it was priced anew, should that be taken back, is of the shorter time too."""
+        if now.note == TAKEN_BACK:
+            self.db.execute("delete from cost_revision where event_id = ?", (event,))
+        found = self.db.execute(
+            "select run_id, price_version, charges from cost_revision where event_id = ?", (event,)
+        ).fetchall()
+        for run, version, charges in found:
+            then = self._priced(self._kept_card(version), usage, now.usage_status == "estimated")
+            shares = [
+                [*share[:3], min(convert(then.charge, Rate(*share[4:])), booking.MOST), *share[4:]]
+                for share in json.loads(charges)
+            ]
+            self.db.execute(
+                "update cost_revision set cost = ?, currency = ?, cost_status = ?, price_version = ?, charge = ?,"
+                " charges = ? where run_id = ? and event_id = ?",
+                (
+                    *(then.cost, then.currency, then.cost_status, then.price_version, then.charge),
+                    *(json.dumps(shares), run, event),
+                ),
+            )
 
     def _kept_card(self, version: str | None) -> cards.Card | None:
         """The card a price_version names."""
@@ -112,7 +137,7 @@ class Books:
         if price is None or rate is None:
             return None
         month = self.months.at(at_us)
-        key = (resource.name, rate, month.start_us, month.end_us)
+        key = (resource.name, rate, month.start_us, to_datetime(at_us).year)
         if key not in self._cards:
             self._cards[key] = card_at(
                 price, at_us, month_seconds(month), provider=resource.provider, model=resource.name
@@ -152,7 +177,8 @@ class Books:
         found = []
         for budget in self.policy.matching(labels):
             period = policy.period_at(self.db, budget, attempt.created_at)
-            rate = self.policy.rate(currency, budget.currency, attempt.created_at)
+            # Nothing is charged while there is no price; once there is one, the budget is there to be charged.
+            rate = self.policy.rate(currency, budget.currency, attempt.created_at) if currency else PAR
             if rate is None:
                 self.missing_rates.add((currency, budget.currency))
             elif period.start <= attempt.created_at < period.end:

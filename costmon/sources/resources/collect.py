@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from sqlite3 import Connection
 from typing import NamedTuple
 
@@ -23,10 +23,15 @@ from costmon.sources.resources.definitions import Definitions, configured, insta
 from costmon.sources.resources.pieces import slot_of, whole_second
 from costmon.sources.resources.probes import Host, ProbeError, Reading
 from costmon.sources.resources.rows import Meter, Run
+from costmon.sources.resources.trust import ClockTrust, passed
 
 MEASURE_EVERY_S = 60.0
 ROUNDS = 4
 PAUSE_S = 0.02
+CLOCK_JUMPED = (
+    "the clock stands far ahead of when costmon last looked; if it stays there for a minute, the time until then is"
+    " accounted"
+)
 
 
 class Seen(NamedTuple):
@@ -41,11 +46,16 @@ class Collector:
 
     Args:
         host: where readings are from; default: this machine.
+        clock: seconds that pass, whatever is done to the wall clock.
     """
 
-    def __init__(self, host: Host | None = None) -> None:
+    def __init__(self, host: Host | None = None, clock: Callable[[], float] = passed) -> None:
         self._host = Host() if host is None else host
+        self._trust = ClockTrust(clock)
+        self._doubted: bool | None = None
         self._measured_at: float | None = None
+        self.behind = False
+        """Whether the last `collect` left work that was due: a long gap is caught up in many of them."""
 
     def collect(
         self, db: Connection, now_us: int, *, changed_us: int | None = None, measure: bool = False
@@ -56,25 +66,43 @@ class Collector:
             changed_us: when the configuration was last edited, for what changed while nobody looked; default: now.
             measure: measure now, whenever that was done last.
 
-        Raises sqlite3.Error when the ledger cannot be written; then nothing has happened.
+        A clock that jumped ahead is believed once it has stayed there for a minute; until then nothing is accounted, and
+        every resource has that as its problem.
+
+        `behind` tells whether that was all. Raises sqlite3.Error when the ledger cannot be written; then nothing has
+        happened.
         """
         definitions = configured(db)
-        meters = rows.meters(db)
-        if not definitions.written and not meters:
+        if not definitions.written and not rows.meters(db):
+            self.behind = False
+            return
+        if self._doubts(db, now_us):
+            self.behind = False
             return
         if measure or self._measurement_is_due():
             self._measured_at = time.monotonic()
             seen = self._measure(definitions, MEASURED)
         else:
             seen = self._measure(definitions, ("folder",)) if self._host.summing else {}
-        if not seen and not _due(db, definitions, meters, now_us):
+        if not seen and not _due(db, definitions, rows.meters(db), now_us):
+            self.behind = False
             return
         changed = now_us if changed_us is None else min(now_us, changed_us)
         for _ in range(ROUNDS):
-            if _round(db, definitions, seen, now_us, changed) < BATCH:
+            self.behind = _round(db, definitions, seen, now_us, changed) >= BATCH
+            if not self.behind:
                 return
             seen = {}
             time.sleep(PAUSE_S)  # apps that wait for the ledger go first
+
+    def _doubts(self, db: Connection, now_us: int) -> bool:
+        """Whether the clock may be wrong; the ledger says so, for every process that shows it."""
+        known = rows.newest(db) if self._trust.first else None
+        doubts = not self._trust.believes(now_us, known)
+        if doubts != self._doubted:
+            rows.put_doubt(db, CLOCK_JUMPED, doubts=doubts)
+            self._doubted = doubts
+        return doubts
 
     def _measurement_is_due(self) -> bool:
         return self._measured_at is None or time.monotonic() - self._measured_at >= MEASURE_EVERY_S

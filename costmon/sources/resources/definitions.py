@@ -14,6 +14,7 @@ from costmon.config.values import Resource
 from costmon.pricing.resource_prices import ResourcePrice, from_json, of_config
 from costmon.shim.timestamps import to_us
 
+NOTHING_COUNTS = "until then its cost is unknown, and budgets count nothing for it"
 _KEYS = ("resources", "resource_prices", "time_zone")
 
 
@@ -37,10 +38,10 @@ class Definitions(NamedTuple):
             return ""
         found = self.files.get(resource.price_of)
         if found is None:
-            return f'its price_of names "{resource.price_of}", which no price file has; add it to prices.toml'
-        return (
-            f'its price_of names "{found.name}", a price of kind {found.kind}; it is of kind {resource.kind}'
-        )
+            why = f'"{resource.price_of}", which no price file has; add it to prices.toml'
+        else:
+            why = f'"{found.name}", a price of kind {found.kind}; it is of kind {resource.kind}'
+        return f"its price_of names {why}; {NOTHING_COUNTS}"
 
 
 def configured(db: Connection) -> Definitions:

@@ -8,25 +8,52 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from costmon.config.values import Resource
 
 FOLDER_EVERY_S = 3600.0
 FOLDER_STEP_S = 0.25
-# Traffic over these also passes a real interface, or never leaves the machine.
+SYS_NET = "/sys/class/net"
+# Traffic over these also passes a real interface, or never leaves the machine; for systems that do not tell it themselves.
 _VIRTUAL = (
     "lo",
     "ifb",
     "dummy",
     "docker",
     "veth",
-    "br-",
+    "br",
+    "bond",
+    "team",
+    "vlan",
+    "macv",
+    "ipvlan",
+    "vnet",
+    "vmnet",
+    "vbox",
+    "vethernet",
+    "podman",
+    "lxc",
+    "lxd",
+    "incus",
     "virbr",
     "cni",
     "flannel",
     "cali",
+    "nebula",
+    "zt",
+    "nordlynx",
+    "proton",
+    "mullvad",
+    "ipsec",
+    "ppp",
+    "gif",
+    "stf",
+    "awdl",
+    "llw",
+    "anpi",
+    "utun",
     "tun",
     "tap",
     "wg",
@@ -109,24 +136,62 @@ def _network(resource: Resource) -> Reading:
             )
         counters = {resource.target: counters[resource.target]}
     else:
-        counters = {name: value for name, value in counters.items() if not name.lower().startswith(_VIRTUAL)}
+        chosen = real_interfaces(list(counters))
+        counters = {name: value for name, value in counters.items() if name in chosen}
     nics = {name: [value.bytes_sent, value.bytes_recv] for name, value in sorted(counters.items())}
-    return {"boot": boot_now().id, "nics": nics}
+    return {"boot": boot_now().id, "nics": nics, "counted": list(nics)}
+
+
+def real_interfaces(names: Iterable[str]) -> set[str]:
+    """Those over which traffic leaves the machine, each byte over one of them. Linux tells which have a device of their own;
+    elsewhere, and in a container, which has none, it is told by their names."""
+    found = list(names)
+    devices = {name for name in found if _has_device(name)}
+    # A card that is part of another (the fast path of a virtual one) is counted there too.
+    devices -= {name for name in devices if _master(name) in devices}
+    return devices or {name for name in found if "." not in name and not name.lower().startswith(_VIRTUAL)}
+
+
+def _has_device(name: str) -> bool:
+    folder = os.path.join(SYS_NET, name)
+    if not os.path.exists(os.path.join(folder, "device")):
+        return False
+    own, below = _line(os.path.join(folder, "ifindex")), _line(os.path.join(folder, "iflink"))
+    return own == below  # else it stands on another interface, as the ports of a switch do
+
+
+def _line(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read().strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def _master(name: str) -> str:
+    try:
+        return os.path.basename(os.readlink(os.path.join(SYS_NET, name, "master")))
+    except OSError:
+        return ""
 
 
 def moved(before: Reading, now: Reading, count: str) -> tuple[int, bool]:
-    """(bytes that passed between two readings, whether a counter began anew and some may be missing)."""
+    """(bytes that passed between two readings, whether some may be missing: a counter began anew, or an interface is new,
+    of which nobody knows when its bytes passed; it counts from now on)."""
     rebooted = before.get("boot") != now.get("boot")
     counted = [position for position, name in enumerate(("received", "sent")) if count != name]
-    total, reset = 0, False
+    total, missed = 0, False
     for name, values in now["nics"].items():
         known = before["nics"].get(name)
+        if known is None and not rebooted:
+            missed = True
+            continue
         for position in counted:
             last = known[position] if known is not None and not rebooted else 0
             anew = values[position] < last
             total += values[position] - (0 if anew else last)
-            reset = reset or anew or (rebooted and known is not None)
-    return total, reset
+            missed = missed or anew or (rebooted and known is not None)
+    return total, missed
 
 
 def gpu_busy() -> bool:

@@ -58,6 +58,23 @@ def put_meter(db: Connection, meter: Meter) -> None:
     db.execute(f"insert or replace into meter ({_METER}) values (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)  # noqa: S608
 
 
+def newest(db: Connection) -> int | None:
+    """The latest instant of which the ledger knows anything, None when it is empty."""
+    found = db.execute(
+        "select max(at) from (select max(counted_until) at from meter union all select max(accounted_until) from meter_run"
+        " union all select * from (select created_at from event order by id desc limit 1))"
+    ).fetchone()
+    return None if found[0] is None else int(found[0])
+
+
+def put_doubt(db: Connection, note: str, *, doubts: bool) -> None:
+    """`note` is, or no longer is, what is wrong with every meter."""
+    if doubts:
+        db.execute("update meter set note = ?", (note,))
+    else:
+        db.execute("update meter set note = '' where note = ?", (note,))
+
+
 def forget_meter(db: Connection, resource: str) -> None:
     """The resource is no longer configured; its runs stay on record."""
     db.execute("delete from meter where resource = ?", (resource,))
@@ -111,8 +128,8 @@ def cut_run(db: Connection, run: Run, end_us: int, billed: int) -> None:
     )
 
 
-def booked_after(db: Connection, run: Run, at_us: int) -> list[tuple[int, int, int]]:
-    """(start, end, amount) of a run's events that end after `at_us`, newest first."""
+def booked_after(db: Connection, run: Run, at_us: int) -> list[tuple[int, int, int, int]]:
+    """(start, end, amount, what the month had used before) of a run's events that end after `at_us`, newest first."""
     first = max(run.started_at, at_us - at_us % 900_000_000)
     found = db.execute(
         "select created_at, created_at + duration_us, units from event where id >= ? and created_at >= ?"
@@ -120,7 +137,7 @@ def booked_after(db: Connection, run: Run, at_us: int) -> list[tuple[int, int, i
         " order by created_at desc",
         (id_floor(first), first, run.accounted_until, run.resource, at_us),
     )
-    return [(start, end, _amount(units)) for start, end, units in found]
+    return [(start, end, _amount(units), int(json.loads(units)[BEFORE])) for start, end, units in found]
 
 
 def _amount(units: str) -> int:

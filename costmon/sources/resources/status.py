@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from sqlite3 import Connection
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
-from costmon.config.values import Resource
-from costmon.pricing.resource_prices import UNITS, ResourcePrice
+from costmon.config.values import RESOURCE_PERS, Resource
+from costmon.pricing.resource_prices import UNITS, ResourcePrice, ResourceRate, measure_of
 from costmon.shim import cards
+from costmon.shim.events import clean
 from costmon.shim.money import Money
+from costmon.shim.timestamps import to_datetime
 from costmon.shim.units import BEFORE
 from costmon.sources.resources import rows
 from costmon.sources.resources.advance import MEASURED, Tariff, use_of
 from costmon.sources.resources.books import Books
-from costmon.sources.resources.definitions import Definitions, configured, parse
-from costmon.sources.resources.pieces import SLOT_US, stretches, whole_second
+from costmon.sources.resources.definitions import NOTHING_COUNTS, Definitions, configured, parse
+from costmon.sources.resources.pieces import SLOT_US, month_seconds, stretches, whole_second
 from costmon.sources.resources.rows import Meter, Run
 
 
 class ResourceUse(NamedTuple):
     """One resource in this calendar month. `amount` is in `unit` ('resource_seconds', 'storage_byte_seconds',
     'transfer_bytes', 'subscription_seconds') and accounted for, as is `cost`, None where nothing has a price; `ahead` is
-    what the time since then has cost. `level` is the bytes stored now, None for other kinds. `unpriced` counts quarter
-    hours without a price. Times are µs UTC."""
+    what the time since then has cost. `per` of the unit is one `measure` ('h', 'GiB-month'), as the price of now counts it.
+    `others` is what the month cost in other currencies, after its price was changed to one of `cost`.
+    `estimated_cost` is the part of `cost` that rests on estimates. `level` is the bytes stored now, None for other kinds.
+    `unpriced` counts quarter hours without a price. Times are µs UTC."""
 
     name: str
     kind: str
@@ -35,12 +41,17 @@ class ResourceUse(NamedTuple):
     accounted_until: int | None
     amount: int
     unit: str
+    measure: str
+    per: Fraction
     level: int | None
     cost: Money | None
+    others: tuple[Money, ...]
     ahead: Money | None
     unpriced: int
     estimated: int
+    estimated_cost: int
     problem: str
+    note: str
 
 
 def resource_uses(db: Connection, now_us: int) -> list[ResourceUse]:
@@ -70,7 +81,8 @@ class _Look:
     def at(self, resource: Resource) -> ResourceUse:
         meter, run = self._meters.get(resource.name), self._runs.get(resource.name)
         price = self._definitions.price_of(resource)
-        cost, unpriced, estimated = self._sums(resource, price)
+        (cost, *others), estimated_cost, unpriced, estimated = self._sums(resource, price)
+        measure, per = self._measure(resource, price)
         return ResourceUse(
             name=resource.name,
             kind=resource.kind,
@@ -82,18 +94,46 @@ class _Look:
             accounted_until=_accounted(resource, meter, run),
             amount=self._books.used(resource.name, self._month.label, UNITS[resource.kind]),
             unit=UNITS[resource.kind],
+            measure=measure,
+            per=per,
             level=_level(resource, meter),
             cost=cost,
+            others=tuple(money for money in others if money is not None),
             ahead=self._ahead(Tariff(resource, price), meter, run),
             unpriced=unpriced,
             estimated=estimated,
+            estimated_cost=estimated_cost,
             problem=self._problem(resource, price, meter, run),
+            note=self._note(resource, meter),
         )
 
-    def _sums(self, resource: Resource, price: ResourcePrice | None) -> tuple[Money | None, int, int]:
-        """(cost this month in its price's currency, quarter hours unpriced, estimated), from the days of the month."""
+    def _measure(self, resource: Resource, price: ResourcePrice | None) -> tuple[str, Fraction]:
+        """What its amounts are shown in, so that they can be compared with the price."""
+        rate = price.rate_at(self._now) if price is not None else None
+        if rate is None:
+            rate = ResourceRate(None, None, RESOURCE_PERS[resource.kind][0], 0)
+        return measure_of(rate, self._now, month_seconds(self._month))
+
+    def _note(self, resource: Resource, meter: Meter | None) -> str:
+        """Which interfaces count, or that a subscription is not counted from the first of the month on."""
+        if resource.follows == "network" and not resource.target and meter is not None and meter.reading:
+            names = meter.reading.get("counted", list(meter.reading["nics"]))
+            return f"counts {', '.join(map(clean, names)) or 'nothing: there is no interface'}"
+        if resource.kind != "flat" or resource.since or meter is None:
+            return ""
+        if not self._month.start_us < meter.first_seen_at < self._month.end_us:
+            return ""
+        zone = ZoneInfo(self._books.months.zone)
+        seen = to_datetime(meter.first_seen_at).astimezone(zone).date()
+        return f"counted since {seen}; since = {seen.replace(day=1)} in config.toml counts the whole month"
+
+    def _sums(
+        self, resource: Resource, price: ResourcePrice | None
+    ) -> tuple[list[Money | None], int, int, int]:
+        """(cost this month in its price's currency, then in others, how much of the first is estimated, quarter hours
+        unpriced, estimated), from the days of the month."""
         found = self._db.execute(
-            "select currency, sum(cost), sum(unpriced), sum(estimated) from rollup_day"
+            "select currency, sum(cost), sum(unpriced), sum(estimated), sum(estimated_cost) from rollup_day"
             " where day_at >= ? and day_at < ? and provider = ? and model = ? group by currency order by 2 desc",
             (self._month.start_us, self._month.end_us, resource.provider, resource.name),
         ).fetchall()
@@ -102,7 +142,9 @@ class _Look:
             (money for money in known if price is not None and money.currency == price.currency), None
         )
         money = usual or next(iter(known), None)
-        return money, sum(row[2] for row in found), sum(row[3] for row in found)
+        rests = sum(row[4] for row in found if money is not None and row[0] == money.currency)
+        others = [other for other in known if other != money and other.nano]
+        return [money, *others], rests, sum(row[2] for row in found), sum(row[3] for row in found)
 
     def _running(self, resource: Resource, meter: Meter | None, run: Run | None) -> bool:
         if resource.follows in ("disk", "folder", "network", "gpu"):
@@ -151,7 +193,9 @@ class _Look:
         """What is wrong, in one sentence; '' when nothing is."""
         found = self._definitions.problem(resource)
         if not found and price is not None and price.rate_at(self._now) is None:
-            found = f'"{price.name}" has no price of today; add a [[price.rate]] that holds now'
+            found = (
+                f'"{price.name}" has no price of today; add a [[price.rate]] that holds now; {NOTHING_COUNTS}'
+            )
         if not found and price is not None:
             found = self._no_rate(resource, price)
         if not found and meter is not None:

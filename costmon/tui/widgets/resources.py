@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Decimal
 
 from rich.cells import cell_len
 
+from costmon.monitor.resources import amount_text, stored_text
 from costmon.monitor.snapshot import ResourceStatus, Snapshot
-from costmon.tui.format import coarse, count, cut, fit, money, on_the_point, safe
+from costmon.tui.format import coarse, cut, fit, money, on_the_point, safe
 from costmon.tui.lines import Line, Span, apart, line, wrapped
 from costmon.tui.widgets.panel import Panel
 
@@ -82,7 +82,7 @@ def state(one: ResourceStatus, now: datetime) -> Span:
         return ("not seen yet", "warn")
     since = f"+{money(one.ahead)} since" if one.ahead is not None and one.ahead.nano > 0 else ""
     if one.stored is not None:
-        what = f"{plain(Decimal(one.stored) / 10**9)} GB stored"
+        what = stored_text(one)
     elif one.kind in ("time", "flat"):
         what = f"for {coarse(now - one.since)}" if one.running else "stopped"
     else:
@@ -92,7 +92,7 @@ def state(one: ResourceStatus, now: datetime) -> Span:
 
 def amount(one: ResourceStatus) -> str:
     """'12.5 h', with '~' where a part was estimated."""
-    return f"{'~' if one.estimated else ''}{plain(one.amount)} {safe(one.unit)}"
+    return f"{'~' if one.estimated else ''}{safe(amount_text(one))}"
 
 
 def _cost(one: ResourceStatus) -> Span:
@@ -100,7 +100,7 @@ def _cost(one: ResourceStatus) -> Span:
     if one.cost is None:
         return ("unknown", "warn") if one.unpriced else ("–", "dim")
     sign = "≥ " if one.unpriced else "~" if one.estimated else ""
-    return (sign + money(one.cost), "strong")
+    return (sign + " + ".join(money(part) for part in (one.cost, *one.others)), "strong")
 
 
 def _problem(one: ResourceStatus, width: int) -> list[Line]:
@@ -109,15 +109,3 @@ def _problem(one: ResourceStatus, width: int) -> list[Line]:
         if one.problem
         else []
     )
-
-
-def plain(value: Decimal) -> str:
-    """Three digits that matter, and commas."""
-    if value >= 10_000:
-        return count(int(value))
-    places = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 or not value else 4
-    shown = value.quantize(Decimal(1).scaleb(-places))
-    if value and not shown:
-        return "<0.0001"
-    text = f"{shown:,f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
