@@ -12,7 +12,7 @@ from costmon.cli.values import BadInput
 if TYPE_CHECKING:
     from datetime import date
 
-    from costmon.config import Config
+    from costmon.config import Config, ExchangeRate
     from costmon.pricing.currency import Found
 
 _Shown = tuple[str, str, "Found"]
@@ -30,13 +30,16 @@ def rates() -> None:
 @rates.command()
 @click.option("--url", help="Fetch from here, a mirror of the bank's file, instead of www.ecb.europa.eu.")
 @click.option("--from", "file", metavar="FILE", help="Read the bank's file from FILE; nothing is fetched.")
-@click.option("--yes", is_flag=True, help="Also take a rate that moved by more than 20 % since the last.")
+@click.option("--yes", is_flag=True, help="Also take rates that moved by more than 20 %, or look wrong.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def update(url: str | None, file: str | None, yes: bool, as_json: bool) -> None:
     """Fetch today's reference rates of the European Central Bank.
 
     The file is a table of some thirty currencies for one euro, at most 1 MB; a rate from the dollar is made of two of
     them, exactly. The bank's longer file of 90 days is taken too, and fills in days that are missing.
+
+    A rate that moves by more than 20 % from one day to the next, or for a day that is on file, is refused; so is a first
+    one that is less than half or more than twice your own.
     """
     from costmon.pricing import currency
     from costmon.shim.clock import system_clock
@@ -45,7 +48,8 @@ def update(url: str | None, file: str | None, yes: bool, as_json: bool) -> None:
         raise click.UsageError("--url and --from exclude each other; give one")
     source = file or url or currency.URL
     click.echo(f"reading {source}" if file else f"fetching {source}", err=True)
-    kept = currency.update(system_clock(), url=url or currency.URL, file=file, yes=yes)
+    own = _own_rates()
+    kept = currency.update(system_clock(), url=url or currency.URL, file=file, yes=yes, own=own)
     config, problem = _applied()
     day, table = kept.days[-1]
     if as_json:
@@ -128,6 +132,14 @@ def _config() -> Config:
     from costmon import config, paths
 
     return config.load(paths.config_file())
+
+
+def _own_rates() -> tuple[ExchangeRate, ...]:
+    """Those of the config; without one there are none."""
+    from costmon import config, paths
+
+    config.ensure(paths.config_file())
+    return _config().rates
 
 
 def _applied() -> tuple[Config, str]:

@@ -30,7 +30,7 @@ _REASONS = {
 @click.option("--since", metavar="DATE", help="Only calls from that day on (your time zone).")
 @click.option("--until", metavar="DATE", help="Only calls before that day.")
 @click.option("--provider", type=Name(), help="Only calls to this provider.")
-@click.option("--model", type=Name(), help="Only calls that asked for this model.")
+@click.option("--model", type=Name(), help="Only calls that asked for this model; or a resource, by its name.")
 @click.option("--app", type=Name(), help="Only calls of this app.")
 @click.option("--only-unknown", is_flag=True, help="Only calls whose cost is unknown.")
 @click.option("--allow-unknown", is_flag=True, help="Let a cost become unknown where its price is gone.")
@@ -53,7 +53,8 @@ def reprice(
 
     What a call used is a fact, what it cost a judgement: after a price file was corrected, this brings costs, sums and
     budgets in line with it. It shows first what would change, and asks. Costs that an app or a provider stated stay as
-    they are, and so do locked periods. Every run is in the log and can be taken back.
+    they are, and so do locked periods. A resource keeps the price it had unless --model names it. Every run is in the
+    log and can be taken back.
 
     \b
     costmon reprice --dry-run
@@ -144,7 +145,7 @@ def revert(run: int, reason: str | None, yes: bool, as_json: bool) -> None:
         gone = old.events - done.events - done.report.reasons().get("locked", 0)
         if gone > 0 and not as_json and done.scope == old.scope:
             click.echo(
-                f"{calls(gone)} of run {run} could not be taken back: they are older than what is kept in detail"
+                f"{calls(gone)} of run {run} could not be taken back: they are older than what the ledger keeps sums of"
             )
 
 

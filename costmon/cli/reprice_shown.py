@@ -25,7 +25,10 @@ def say(report: Report, as_json: bool, more: dict[str, Any], word: str) -> None:
         click.echo(f"{calls(report.events)} {word}:")
         _echo_groups(report)
     else:
-        click.echo("Nothing to change: every call in scope costs what its price says.")
+        kept = report.reasons()
+        click.echo(
+            "Nothing to change" + ("." if kept else ": every call in scope costs what its price says.")
+        )
     _echo_left(report)
 
 
@@ -87,7 +90,9 @@ def _echo_left(report: Report) -> None:
         models = ""
         if reason in ("unknown", "gone"):
             models = ": " + ", ".join(named[:5]) + (f" and {len(named) - 5} more" if len(named) > 5 else "")
-        click.echo(wrapped(f"left alone: {calls(count)}, for {REASONS[reason]}{models}", "  "))
+        of_resources = reason in ("resource", "taken back")
+        what = f"{count:,} quarter {'hour' if count == 1 else 'hours'}" if of_resources else calls(count)
+        click.echo(wrapped(f"left alone: {what}, for {REASONS[reason]}{models}", "  "))
     if report.unchanged:
         click.echo(f"  unchanged: {calls(report.unchanged)}")
 

@@ -136,7 +136,7 @@ warn_prompt_tokens = 0
 desktop = true
 
 [retention]
-# Days the ledger keeps every call in detail, and its sums of each day (90 and a year); 0 keeps them for ever.
+# Days the ledger keeps every call in detail (14 at least), and its sums of each day; 0 keeps them for ever.
 events = 90
 aggregates = 365
 

@@ -6,6 +6,8 @@ from costmon.config.source import Section
 from costmon.config.values import Retention
 
 MAX_DAYS = 36_500
+MIN_DAYS = 14
+"""A resource's end may be told ten days late, and needs what it cost since in detail."""
 
 
 def read_retention(top: Section) -> Retention:
@@ -13,7 +15,7 @@ def read_retention(top: Section) -> Retention:
     section = top.section("retention")
     section.only("events", "aggregates")
     found = Retention(
-        events=section.whole("events", 90, 0, MAX_DAYS),
+        events=_events(section),
         aggregates=section.whole("aggregates", 365, 0, MAX_DAYS),
     )
     if found.aggregates and not found.events <= found.aggregates:
@@ -21,3 +23,10 @@ def read_retention(top: Section) -> Retention:
     if found.aggregates and not found.events:
         section.fail("aggregates", "must be 0 (for ever), since events are kept for ever too")
     return found
+
+
+def _events(section: Section) -> int:
+    days = section.whole("events", 90, 0, MAX_DAYS)
+    if 0 < days < MIN_DAYS:
+        section.fail("events", f"must be at least {MIN_DAYS} (days), or 0 for ever")
+    return days

@@ -7,7 +7,7 @@ import os
 from costmon import paths
 from costmon.pricing import resource_prices
 from costmon.pricing.base import updated_file
-from costmon.pricing.catalog import FOLDER, compiled, with_last_good
+from costmon.pricing.catalog import FOLDER, compiled, resources_with_last_good, with_last_good
 from costmon.store import Store
 from costmon.store.queries import settings
 
@@ -22,22 +22,23 @@ def compile_prices(store: Store) -> bool:
     if settings(store.db).get("prices_stamp") == stamp:
         return False
     found = compiled(user_file)
+    rows = found.rows  # written out before the ledger is locked
     db = store.db
     db.execute("begin immediate")
     try:
-        rows = found.rows
-        kept: dict[str, resource_prices.ResourcePrice] = {}
+        resources = found.resources
         if found.bad:
             before = db.execute("select provider, layer, source, version, models from catalog").fetchall()
             rows = with_last_good(found, [tuple(row) for row in before])
-            kept = resource_prices.from_json(settings(db).get("resource_prices", ""))
+            last = resource_prices.from_json(settings(db).get("resource_prices", ""))
+            resources = resources_with_last_good(found, last)
         db.execute("delete from catalog")
         db.executemany(
             "insert into catalog (provider, layer, source, version, models) values (?, ?, ?, ?, ?)", rows
         )
         values = {
             "prices_stamp": stamp,
-            "resource_prices": resource_prices.to_json({**kept, **found.resources}),
+            "resource_prices": resource_prices.to_json(resources),
             "prices_error": " · ".join(found.problems),
             "prices_checked": f"{found.checked.isoformat()}T00:00:00Z" if found.checked is not None else "",
         }

@@ -35,6 +35,7 @@ class RateKeeper(Thread):
         self._ending = Event()
         self._seen: tuple[int, int] = (0, 0)
         self._wanted = False
+        self._own: tuple[ExchangeRate, ...] = ()
 
     def stop(self) -> None:
         """Fetch no more; a fetch under way is left to itself."""
@@ -44,7 +45,7 @@ class RateKeeper(Thread):
         while not self._ending.is_set():
             if self._opted_in() and currency.due(currency.held(self._home), system_clock()):
                 try:
-                    currency.update(system_clock(), home=self._home)
+                    currency.update(system_clock(), home=self._home, own=self._own)
                 except PriceError:
                     pass  # kept beside the rates, and told when they are stale
             self._ending.wait(_LOOK_EVERY_S)
@@ -55,7 +56,8 @@ class RateKeeper(Thread):
         try:
             status = os.stat(path)
             if (status.st_mtime_ns, status.st_size) != self._seen:
-                self._wanted = bool(configuration.load(path).fetch_rates)
+                found = configuration.load(path)
+                self._wanted, self._own = bool(found.fetch_rates), found.rates
                 self._seen = (status.st_mtime_ns, status.st_size)
         except (OSError, ConfigError):
             pass

@@ -1,12 +1,24 @@
-"""Which file the base layer of the catalogue comes from: the bundled one, or one that `costmon prices update` kept."""
+"""Which file the base layer of the catalogue comes from: the bundled one, or one that `costmon prices update` kept.
+
+The kept one bears a digest of all it says: it was checked when it was made, and a file that says anything else now was
+damaged, or edited by hand. It is read inside other people's apps, so it is used whole or not at all.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+from collections.abc import Mapping
 from datetime import date
+from typing import Any
 
 from costmon import paths
 from costmon.shim.catalogue import read_catalog
+
+DIGEST = "digest"
+MAX_BYTES = 100_000_000
+_DAMAGES = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 def bundled_file() -> str:
@@ -24,34 +36,51 @@ def base_catalog_path() -> str:
     if not os.path.lexists(path):
         return bundled_file()
     try:
-        mine, bundled = checked_day(path), _checked_or_none(bundled_file())
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        mine = kept_day(path)
+    except _DAMAGES:
         return bundled_file()
+    bundled = _bundled_day()
     return path if bundled is None or mine >= bundled else bundled_file()
 
 
 def damaged() -> str:
-    """A sentence about an updated catalogue that cannot be read, '' without one."""
+    """A sentence about an updated catalogue that cannot be used, '' without one."""
     path = updated_file()
     if not os.path.lexists(path):
         return ""
     try:
-        checked_day(path)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return f"{path}: cannot be used, so the prices that came with costmon hold; run costmon prices update again"
+        kept_day(path)
+    except _DAMAGES:
+        return (
+            f"{path}: cannot be used (it was damaged or edited), so the prices that came with costmon hold; run"
+            " costmon prices update again"
+        )
     return ""
 
 
-def checked_day(path: str) -> date:
-    """The day a catalogue is of. Raises OSError, ValueError, KeyError, TypeError."""
+def sealed(catalog: Mapping[str, Any]) -> dict[str, Any]:
+    """The catalogue with the digest of all else it says."""
+    return {**catalog, DIGEST: _digest(catalog)}
+
+
+def kept_day(path: str) -> date:
+    """The day an updated catalogue is of. Raises OSError, ValueError, KeyError, TypeError or AttributeError when it is
+    not what was kept."""
+    if os.stat(path).st_size > MAX_BYTES:
+        raise ValueError("larger than any catalogue")
     catalog = read_catalog(path)
-    if not all(isinstance(part.get("models"), list) for part in catalog["providers"].values()):
-        raise ValueError("a provider has no models")
+    if catalog[DIGEST] != _digest(catalog):
+        raise ValueError("says other than what was kept")
     return date.fromisoformat(catalog["checked"])
 
 
-def _checked_or_none(path: str) -> date | None:
+def _digest(catalog: Mapping[str, Any]) -> str:
+    said = {key: value for key, value in catalog.items() if key != DIGEST}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _bundled_day() -> date | None:
     try:
-        return checked_day(path)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return date.fromisoformat(read_catalog(bundled_file())["checked"])
+    except _DAMAGES:
         return None

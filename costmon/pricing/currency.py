@@ -36,6 +36,7 @@ MAX_BYTES = 1_000_000
 TIMEOUT_S = 10.0
 KEEP_DAYS = 100
 MOST_CHANGE = Fraction(1, 5)
+LEAST, MOST = Fraction(1, 10_000), Fraction(1_000_000)
 _DAY_US = 86_400_000_000
 _HOUR_US = 3_600_000_000
 _RATE = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")  # a fraction of two such fits SQLite's integers
@@ -44,6 +45,8 @@ _STAY = "the rates on file stay"
 
 Table = Mapping[str, str]
 """What one euro costs: {"USD": "1.1355", "KRW": "1539.06", …}."""
+Days = tuple[tuple[date, Table], ...]
+"""Tables by their days, ascending."""
 
 
 class RateError(PriceError):
@@ -54,7 +57,7 @@ class Held(NamedTuple):
     """What is kept of a source. `days` is ascending; times are µs UTC, 0 = never; `problem` is why the last attempt
     failed, '' if it did not."""
 
-    days: tuple[tuple[date, Table], ...] = ()
+    days: Days = ()
     fetched_at: int = 0
     tried_at: int = 0
     problem: str = ""
@@ -71,7 +74,7 @@ class Found(NamedTuple):
 # --- the bank's table ----------------------------------------------------------------------------------------
 
 
-def parse(data: bytes, name: str) -> tuple[tuple[date, Table], ...]:
+def parse(data: bytes, name: str) -> Days:
     """The days of the bank's XML, ascending; `name` is what messages call it.
 
     Raises:
@@ -194,11 +197,13 @@ def update(
     file: str | None = None,
     yes: bool = False,
     home: str | None = None,
+    own: Iterable[ExchangeRate] = (),
 ) -> Held:
     """Fetch the bank's table (or read it from `file`) and keep it; returns what is kept then.
 
     Args:
-        yes: also take rates that moved by more than a fifth since the last.
+        yes: also take rates that moved by more than a fifth, in the past too, and those that are not plausible.
+        own: the operator's rates; a currency's first one is compared with them.
 
     Raises:
         RateError: nothing changed but the note of why.
@@ -211,6 +216,7 @@ def update(
         _refuse_future(fresh, now_us, name)
         _refuse_older(fresh, before, name)
         if not yes:
+            _refuse_implausible(fresh, before, tuple(own), name)
             _refuse_jumps(fresh, before, name)
     except PriceError as error:
         problem = f"{error}; {_STAY}" if isinstance(error, FetchError) else str(error)
@@ -231,7 +237,7 @@ def due(kept: Held, now_us: int) -> bool:
     return not last or not 0 <= now_us - last < wait
 
 
-def _refuse_future(fresh: tuple[tuple[date, Table], ...], now_us: int, name: str) -> None:
+def _refuse_future(fresh: Days, now_us: int, name: str) -> None:
     today = _utc_day(now_us)
     if fresh[-1][0] > today:
         raise RateError(
@@ -239,7 +245,7 @@ def _refuse_future(fresh: tuple[tuple[date, Table], ...], now_us: int, name: str
         )
 
 
-def _refuse_older(fresh: tuple[tuple[date, Table], ...], before: Held, name: str) -> None:
+def _refuse_older(fresh: Days, before: Held, name: str) -> None:
     # A longer table (the bank's 90 days) also fills in the days before.
     if before.days and fresh[-1][0] < before.days[-1][0]:
         raise RateError(
@@ -247,19 +253,53 @@ def _refuse_older(fresh: tuple[tuple[date, Table], ...], before: Held, name: str
         )
 
 
-def _refuse_jumps(fresh: tuple[tuple[date, Table], ...], before: Held, name: str) -> None:
-    """A broken feed must not move budgets."""
-    last = _newest(before.days)
-    for code, rate in _newest(fresh).items():
-        old = last.get(code)
-        if old is not None and abs(rate - old) > old * MOST_CHANGE:
+def _refuse_jumps(fresh: Days, before: Held, name: str) -> None:
+    """A broken feed must not move budgets: neither by its newest day, nor by one in the past."""
+    stored = dict(before.days)
+    merged = tuple(sorted((stored | dict(fresh)).items()))
+    came = {day for day, _ in fresh}
+    for day, table in fresh:
+        _compare(from_dollar(stored[day]) if day in stored else {}, from_dollar(table), day, name)
+    last: dict[str, Fraction] = {}
+    touched: dict[str, bool] = {}
+    for day, table in merged:
+        found = from_dollar(table)
+        # What was on file before may jump: a person took it.
+        known = {code: rate for code, rate in last.items() if day in came or touched[code]}
+        _compare(known, found, day, name)
+        last |= found
+        touched |= dict.fromkeys(found, day in came)
+
+
+def _compare(old: Mapping[str, Fraction], new: Mapping[str, Fraction], day: date, name: str) -> None:
+    for code, rate in new.items():
+        known = old.get(code)
+        if known is not None and abs(rate - known) > known * MOST_CHANGE:
             raise RateError(
-                f"{name} moves the rate from USD to {code} by more than 20 % at once, from {digits(old)} to "
-                f"{digits(rate)}; if that is right, run costmon rates update --yes; {_STAY}"
+                f"{name} moves the rate from USD to {code} by more than 20 % at once, from {digits(known)} to "
+                f"{digits(rate)} on {day}; if that is right, run costmon rates update --yes; {_STAY}"
             )
 
 
-def _newest(days: tuple[tuple[date, Table], ...]) -> dict[str, Fraction]:
+def _refuse_implausible(fresh: Days, before: Held, own: tuple[ExchangeRate, ...], name: str) -> None:
+    """No rate is beyond what any currency of the world costs; one that is new here is near the operator's own."""
+    known = _newest(before.days)
+    for day, table in fresh:
+        for code, rate in from_dollar(table).items():
+            if not LEAST <= rate <= MOST:
+                raise RateError(
+                    f"{name} gives {digits(rate)} {code} for a dollar on {day}, which no currency costs; if that is right,"
+                    f" run costmon rates update --yes; {_STAY}"
+                )
+            mine = None if code in known else find(own, "USD", code, day)
+            if mine is not None and not Fraction(1, 2) <= rate / Fraction(*mine.rate) <= 2:
+                raise RateError(
+                    f"{name} gives {digits(rate)} {code} for a dollar on {day}, and your own rate is {digits(mine.rate)}; "
+                    f"if both are right, run costmon rates update --yes; {_STAY}"
+                )
+
+
+def _newest(days: Days) -> dict[str, Fraction]:
     """The newest rate of each currency from the dollar."""
     newest: dict[str, Fraction] = {}
     for _, table in days:

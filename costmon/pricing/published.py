@@ -19,6 +19,8 @@ from costmon.shim.events import clean
 from costmon.shim.units import units
 
 MOST_PRICE = 1_000_000
+MAX_PROVIDERS = 500
+MAX_FALLBACKS = 20
 MAX_MODELS = 50_000
 MAX_ROWS = 500
 MAX_TEXT = 300
@@ -52,6 +54,8 @@ def read_published(data: bytes, name: str, patterns: frozenset[str]) -> Publishe
     """
     document = _document(data, name)
     reader = _Reader(name, patterns)
+    if len(document) > MAX_PROVIDERS:
+        reader.fail(f"holds more than {MAX_PROVIDERS} providers")
     providers = {}
     skipped: dict[tuple[str, str], str] = {}
     for raw in document:
@@ -129,15 +133,15 @@ class _Reader:
         """The id of a provider or model."""
         found = raw.get("id") if isinstance(raw, dict) else None
         if not isinstance(found, str) or not 0 < len(found) <= MAX_TEXT or not found.isprintable():
-            self.fail(f"{what} has no id")
+            self.fail(f"{what} has no id, or one that is too long or not printable")
         return found
 
     def provider(self, raw: dict[str, Any], name: str, skipped: dict[tuple[str, str], str]) -> dict[str, Any]:
         found: dict[str, Any] = {"name": self._text(raw.get("name", name), name)}
         fallback = raw.get("fallback_model_providers")
         if fallback:
-            if not isinstance(fallback, list):
-                self.fail(f"{name}: fallback_model_providers is no list")
+            if not isinstance(fallback, list) or len(fallback) > MAX_FALLBACKS:
+                self.fail(f"{name}: fallback_model_providers is no list of at most {MAX_FALLBACKS}")
             found["fallback"] = [self._text(one, name) for one in fallback]
         if raw.get("model_match") is not None:
             try:

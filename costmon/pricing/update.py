@@ -15,17 +15,18 @@ from typing import Any, NamedTuple
 
 from costmon.errors import PriceError
 from costmon.pricing.base import base_catalog_path as base_catalog_path
-from costmon.pricing.base import updated_file
-from costmon.pricing.fetch import FetchError, fetch, read_file, shown
+from costmon.pricing.base import sealed, updated_file
+from costmon.pricing.fetch import FetchError, fetch, read_file, shown, size_text
 from costmon.pricing.kept import replace_text
 from costmon.pricing.published import Published, patterns_in, read_published
 from costmon.shim.cards import Entry, Moment, rates_at
-from costmon.shim.catalogue import compact_json, read_catalog
+from costmon.shim.catalogue import compact_json, models_json, read_catalog
 from costmon.shim.matching import find
 
 URL = "https://raw.githubusercontent.com/pydantic/genai-prices/main/prices/new_data/v2/data.json"
 SOURCE = "genai-prices"
 MAX_BYTES = 20_000_000
+MAX_EXPANDED = 20_000_000
 TIMEOUT_S = 30.0
 _BEGINNING = "0000"
 Row = dict[str, Any]
@@ -116,6 +117,7 @@ def prepare(source: str, today: date, *, from_file: bool = False, correct: Itera
     _refuse_fragment(published, base, name)
     providers, diff = merge(base["providers"], published, today.isoformat(), frozenset(correct))
     _refuse_unknown(correct, providers)
+    _refuse_too_much(providers, name)
     digest = hashlib.sha256(data).hexdigest()
     catalog = {
         "schema": 1,
@@ -136,7 +138,7 @@ def keep(update: Update) -> str:
 
     path = updated_file()
     try:
-        replace_text(path, to_text(update.catalog))
+        replace_text(path, to_text(sealed(update.catalog)))
     except OSError as error:
         raise UpdateError(f"{path} cannot be written ({error.strerror}); nothing was changed") from None
     return path
@@ -170,6 +172,19 @@ def _refuse_fragment(published: Published, base: Mapping[str, Any], name: str) -
     if 2 * found < known:
         raise UpdateError(
             f"{name} holds {found:,} models where {known:,} are known: it is not the whole table; nothing was changed"
+        )
+
+
+def _refuse_too_much(providers: Mapping[str, Any], name: str) -> None:
+    """The ledger holds each provider's models and again those of the providers it falls back to."""
+    own = {provider: len(models_json(part["models"])) for provider, part in providers.items()}
+    size = sum(own.values())
+    for part in providers.values():
+        size += sum(own.get(other, 0) for other in part.get("fallback", ()))
+    if size > MAX_EXPANDED:
+        raise UpdateError(
+            f"{name} would make the ledger's price list larger than {size_text(MAX_EXPANDED)} (its providers fall back to"
+            " one another too often); nothing was changed"
         )
 
 

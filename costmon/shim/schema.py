@@ -281,6 +281,21 @@ _BANDS = (
         charges text not null,
         primary key (run_id, event_id)
     ) without rowid""",
+    # What taking a run back adds to the sums of a day, of its events that are no longer kept. `next_run`: the run that
+    # priced them again after this one, 0 = none.
+    f"""create table if not exists revision_day (
+        run_id integer not null, day_at integer not null, next_run integer not null,
+        provider text not null, model text not null, app text not null, route text not null, job text not null,
+        currency text not null, {", ".join(f"{name} integer not null" for name in SUMS)},
+        primary key (run_id, day_at, next_run, {DIMENSIONS})
+    ) without rowid""",
+    # The same of budgets, JSON [[budget, period's start, spent, assumed, unpriced], …], and of the run's report (its
+    # groups, JSON); `first_at` is when the oldest of the `events` was created.
+    """create table if not exists revision_rest (
+        run_id integer not null, day_at integer not null, next_run integer not null,
+        first_at integer not null, events integer not null, budgets text not null, report text not null,
+        primary key (run_id, day_at, next_run)
+    ) without rowid""",
     # Events before `until_at` keep their cost: their bill is settled.
     """create table if not exists price_lock (
         id integer primary key, until_at integer not null, reason text not null, by text not null,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -42,6 +42,7 @@ class Settled(NamedTuple):
 
 
 COLUMNS = ", ".join(Settled._fields)
+_ENABLE_TRIGGER = 1003  # sqlite3.SQLITE_DBCONFIG_ENABLE_TRIGGER, which Python 3.11 does not name
 
 
 class Judgement(NamedTuple):
@@ -73,8 +74,23 @@ def settled_events(db: sqlite3.Connection, ids: Iterable[str]) -> list[Settled]:
 def corrections_paused(db: sqlite3.Connection) -> Iterator[None]:
     """Settled events can be rewritten without being taken out of the rollups and put back, row by row.
 
-    The trigger is dropped and made again inside the transaction: nobody ever sees a ledger without it.
+    From Python 3.12 on this connection's triggers rest. Before, the trigger is dropped and made again inside the
+    transaction: nobody ever sees a ledger without it, but every process prepares its statements anew.
     """
+    setconfig = getattr(db, "setconfig", None)
+    if setconfig is None:
+        with _dropped(db):
+            yield
+        return
+    setconfig(_ENABLE_TRIGGER, False)
+    try:
+        yield
+    finally:
+        setconfig(_ENABLE_TRIGGER, True)
+
+
+@contextmanager
+def _dropped(db: sqlite3.Connection) -> Iterator[None]:
     trigger = db.execute(
         "select sql from sqlite_master where type = 'trigger' and name = 'event_corrected'"
     ).fetchone()
@@ -106,7 +122,7 @@ class Corrections:
         """Forget what was added."""
         self._updates: list[tuple[object, ...]] = []
         self._costs: dict[tuple[object, ...], int] = {}
-        self._sums: _Totals = {}
+        self._sums: Totals = {}
         self._budgets: dict[tuple[str, str], list[int]] = {}
 
     def add(self, event: Settled, new: Judgement, charges: str | None = None) -> None:
@@ -141,11 +157,22 @@ class Corrections:
             db.execute(_KEEP, (run_id, json.dumps([update[-1] for update in self._updates])))
         with corrections_paused(db):
             db.executemany(_UPDATE, self._updates)
+        _move_rollups(db, self._whole_sums())
+        move_budgets(db, self._budgets)
+
+    def moves(self) -> tuple[Totals, dict[tuple[str, str], list[int]]]:
+        """What was added, as it moves other sums than the events': {(local day, dimensions …): SUMS} and {(budget, start
+        of its period): [spent, assumed, unpriced]}."""
+        days: Totals = {}
+        for (_, *place), sums in self._whole_sums().items():
+            _add(days, tuple(place), sums)
+        return days, self._budgets
+
+    def _whole_sums(self) -> Totals:
         for place, value in self._costs.items():
             _add(self._sums, place, [value if name == "cost" else 0 for name in SUMS])
         self._costs.clear()
-        _move_rollups(db, self._sums)
-        db.executemany(_BOOK, [(*sums, *key) for key, sums in self._budgets.items() if any(sums)])
+        return self._sums
 
     def _recharged(self, event: Settled, new: Judgement) -> str:
         """The event's shares of its new charge, booked."""
@@ -153,12 +180,20 @@ class Corrections:
         charge = (new.charge if new.cost is None else new.cost) or 0
         shares = []
         for old in _shares(event.charges):
-            share = self._share(event, old, new.currency, charge)
-            shares.append(", ".join(share))
-            if old[0] in self._currencies:
-                sums = self._booked(*old[:2])
-                _book(sums, int(old[3]), -1, unknown=old_unknown or old[4] == "0")
-                _book(sums, int(share[3]), 1, unknown=unknown or share[4] == "0")
+            budget, start, reserved, was, numerator, denominator = old
+            quote = self._currencies.get(budget)
+            if quote is None:
+                shares.append(", ".join(old))
+                continue
+            settled = int(was)
+            now, rate = settled, self._rate_of(event, new.currency, quote, settled, numerator, denominator)
+            sums = self._booked(budget, start)
+            _book(sums, settled, -1, unknown=old_unknown or numerator == "0")
+            if rate is not None:
+                now = min(charge if rate is PAR else convert(charge, rate), MOST)
+                numerator, denominator = str(rate.numerator), str(rate.denominator)
+            _book(sums, now, 1, unknown=unknown or numerator == "0")
+            shares.append(f"{budget}, {start}, {reserved}, {now}, {numerator}, {denominator}")
         return f"[[{'], ['.join(shares)}]]"
 
     def merged(self, event: Settled, old: Judgement, charges: str) -> str:
@@ -236,7 +271,7 @@ def _book(sums: list[int], settled: int, sign: int, *, unknown: bool) -> None:
 # --- sums ---------------------------------------------------------------------------------------------------------
 
 _KEY = DIMENSIONS.split(", ")
-_Totals = dict[tuple[object, ...], list[int]]
+Totals = dict[tuple[object, ...], list[int]]
 
 
 def _contribution(event: Settled, now: Settled | Judgement) -> tuple[int, ...]:
@@ -257,15 +292,15 @@ def _contribution(event: Settled, now: Settled | Judgement) -> tuple[int, ...]:
     )
 
 
-def _add(totals: _Totals, key: tuple[object, ...], sums: Sequence[int]) -> None:
+def _add(totals: Totals, key: tuple[object, ...], sums: Sequence[int]) -> None:
     known = totals.get(key)
     totals[key] = list(sums) if known is None else [a + b for a, b in zip(known, sums, strict=True)]
 
 
-def _move_rollups(db: sqlite3.Connection, found: _Totals) -> None:
+def _move_rollups(db: sqlite3.Connection, found: Totals) -> None:
     """`found`: (quarter hour, local day, dimensions …) → what to add to both rows."""
-    quarters: _Totals = {}
-    days: _Totals = {}
+    quarters: Totals = {}
+    days: Totals = {}
     for (slot, day, *key), sums in found.items():
         _add(quarters, (slot, *key), sums)
         _add(days, (day, *key), sums)
@@ -273,7 +308,17 @@ def _move_rollups(db: sqlite3.Connection, found: _Totals) -> None:
     _apply(db, "rollup_day", "day_at", days)
 
 
-def _apply(db: sqlite3.Connection, table: str, slot: str, totals: _Totals) -> None:
+def move_days(db: sqlite3.Connection, days: Totals) -> None:
+    """Add to the sums of days: {(local day, dimensions …): SUMS}."""
+    _apply(db, "rollup_day", "day_at", days)
+
+
+def move_budgets(db: sqlite3.Connection, budgets: Mapping[tuple[str, str], Sequence[int]]) -> None:
+    """Add to budgets that still exist: {(budget, start of its period): [spent, assumed, unpriced]}."""
+    db.executemany(_BOOK, [(*sums, *key) for key, sums in budgets.items() if any(sums)])
+
+
+def _apply(db: sqlite3.Connection, table: str, slot: str, totals: Totals) -> None:
     columns = (slot, *_KEY)
     updates = ", ".join(f"{name} = {name} + excluded.{name}" for name in SUMS)
     db.executemany(
@@ -284,7 +329,8 @@ def _apply(db: sqlite3.Connection, table: str, slot: str, totals: _Totals) -> No
     )
     same = " and ".join(f"{name} = ?" for name in columns)
     empty = " and ".join(f"{name} = 0" for name in SUMS)
-    emptied = [key for key, sums in totals.items() if sums[0] < 0]  # moved to another currency
+    # Moved to another currency; what a resource used counts no calls.
+    emptied = [key for key, sums in totals.items() if min(sums) < 0]
     db.executemany(f"delete from {table} where {same} and {empty}", emptied)  # noqa: S608
 
 

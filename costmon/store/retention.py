@@ -13,9 +13,12 @@ from costmon.shim.booking import SLOT_US
 from costmon.shim.events import id_floor
 from costmon.shim.policy import load as load_policy
 from costmon.shim.policy import local_day_at, period_at
+from costmon.store.folding import fold, forget_folded
 
-BATCH = 1000
+BATCH = 250
 DAY_US = 86_400_000_000
+KEEP_US = 11 * DAY_US
+"""No event goes before: a resource may be said to have stopped ten days ago, and what it cost since is taken back."""
 
 
 class Cutoffs(NamedTuple):
@@ -39,11 +42,12 @@ def cutoffs(
 ) -> Cutoffs:
     """What goes at `now`, in whole local days. 0 days = kept for ever.
 
-    Nothing goes of a budget's current period, nor from `keep_from` on (the period a new budget would count).
+    Nothing goes of a budget's current period, nor from `keep_from` on (the period a new budget would count), nor any
+    event of the last eleven days.
     """
     periods = [period_at(db, budget, now).start for budget in load_policy(db).budgets]
     newest = min([keep_from, *periods])
-    events = _day_before(db, min(now - event_days * DAY_US, newest)) if event_days else 0
+    events = _day_before(db, min(now - max(event_days * DAY_US, KEEP_US), newest)) if event_days else 0
     days = _day_before(db, min(now - aggregate_days * DAY_US, newest)) if aggregate_days else 0
     return Cutoffs(max(0, events), max(0, days))
 
@@ -61,6 +65,9 @@ def prune(db: sqlite3.Connection, at: Cutoffs, batch: int = BATCH) -> Pruned:
     if quarters:
         return Pruned(events, quarters, 0, True)
     days = _prune_sums(db, "rollup_day", "day_at", _oldest_day(db, at.aggregates), batch)
+    if days:
+        kept = db.execute("select min(day_at) from rollup_day").fetchone()[0]
+        forget_folded(db, at.aggregates if kept is None else kept)
     return Pruned(events, 0, days, bool(days))
 
 
@@ -70,14 +77,17 @@ def _day_before(db: sqlite3.Connection, at: int) -> int:
 
 
 def _prune_events(db: sqlite3.Connection, before: int, batch: int) -> int:
+    running = db.execute("select id from reprice_run where state = 'running'").fetchall()
+    # One look-up by the key for each: a join would read every revision there is, for each event.
+    untouched = " and not exists (select 1 from cost_revision where run_id = ? and event_id = event.id)"
     rows = db.execute(
-        "select id from event where id < ? and created_at < ? and state = 'settled' and not exists"
-        " (select 1 from cost_revision c join reprice_run r on r.id = c.run_id"
-        "  where r.state = 'running' and c.event_id = event.id) order by id limit ?",
-        (id_floor(before), before, batch),
+        "select id from event where id < ? and created_at < ? and state = 'settled'"  # noqa: S608
+        f"{untouched * len(running)} order by id limit ?",
+        (id_floor(before), before, *(run for (run,) in running), batch),
     ).fetchall()
     if not rows:
         return 0
+    fold(db, [row[0] for row in rows])
     db.executemany("delete from event where id = ?", rows)
     runs = db.execute("select id from reprice_run").fetchall()
     db.executemany(

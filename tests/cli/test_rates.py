@@ -248,10 +248,10 @@ def test_the_engine_fetches_when_asked_and_only_then(
         asked = threading.Event()
         real = currency.update
 
-        def update(now_us: int, *, home: str | None = None) -> currency.Held:
+        def update(now_us: int, *, home: str | None = None, own: object = ()) -> currency.Held:
             asked.set()
             if not slow.requests:
-                monkeypatch.setattr(currency, "TIMEOUT_S", 0.2)
+                monkeypatch.setattr(currency, "TIMEOUT_S", 1.0)
                 with pytest.raises(currency.RateError):
                     real(now_us, url=slow.url, home=home)
             monkeypatch.setattr(currency, "TIMEOUT_S", 10.0)

@@ -8,6 +8,7 @@ import sqlite3
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -168,6 +169,76 @@ def test_a_big_move_is_taken_when_a_person_says_so() -> None:
         kept = currency.update(NOW, url=server.url, yes=True)
     assert kept.days[-1] == (date(2026, 11, 20), GOOD | {"KRW": "2100"})
     assert kept.problem == ""
+
+
+def days(tables: dict[str, dict[str, str]]) -> bytes:
+    """Some days as the bank writes them."""
+    cubes = "".join(
+        f"<Cube time='{day}'>{''.join(f'<Cube currency={code!r} rate={rate!r}/>' for code, rate in rates.items())}</Cube>"
+        for day, rates in tables.items()
+    )
+    return f"<x><Cube>{cubes}</Cube></x>".encode()
+
+
+def taken(data: bytes, path: Path, **more: Any) -> Held:
+    path.write_bytes(data)
+    return currency.update(NOW, file=str(path), **more)
+
+
+@pytest.mark.parametrize(
+    ("rates", "says"),
+    [
+        (
+            {"KRW": "0.000001"},
+            "gives 0.000000880669309 KRW for a dollar on 2026-11-20, which no currency costs",
+        ),
+        (
+            {"KRW": "153.906"},
+            "gives 135.540290621 KRW for a dollar on 2026-11-20, and your own rate is 1385.2",
+        ),
+        ({"USD": "0.000001"}, "for a dollar on 2026-11-20, which no currency costs"),
+    ],
+)
+def test_a_first_table_is_held_to_what_is_known(rates: dict[str, str], says: str, tmp_path: Path) -> None:
+    """Nothing is on file to compare with: a figure no currency has is refused, and one far from your own."""
+    own = (ExchangeRate("USD", "KRW", Rate(138520, 100), date(2026, 1, 1)),)
+    with pytest.raises(RateError) as error:
+        taken(table(rates=GOOD | rates), tmp_path / "x", own=own)
+    assert says in str(error.value)
+    assert currency.held().days == ()
+    assert taken(table(rates=GOOD | rates), tmp_path / "x", own=own, yes=True).days
+
+
+def test_a_past_day_is_never_replaced_by_a_jump(tmp_path: Path) -> None:
+    """The newest day is as it was; what the table says of the day before would move a month's sums."""
+    near = GOOD | {"KRW": "1530"}
+    kept = taken(days({"2026-11-19": near, "2026-11-20": GOOD}), tmp_path / "x")
+    wrong = days({"2026-11-19": GOOD | {"KRW": "999999"}, "2026-11-20": GOOD})
+    with pytest.raises(
+        RateError, match=r"moves the rate from USD to KRW by more than 20 % at once.* on 2026-11-19"
+    ):
+        taken(wrong, tmp_path / "x")
+    assert currency.held().days == kept.days
+    assert (
+        taken(days({"2026-11-19": GOOD, "2026-11-20": GOOD}), tmp_path / "x").days[0][1]["KRW"] == "1539.06"
+    )
+    assert dict(taken(wrong, tmp_path / "x", yes=True).days)[date(2026, 11, 19)]["KRW"] == "999999"
+    # What a person took is no reason to refuse the next day's table.
+    assert taken(table("2026-11-20", GOOD | {"JPY": "178.5"}), tmp_path / "x", yes=True).days
+    assert taken(table("2026-11-21", GOOD), tmp_path / "x").days[-1][0] == date(2026, 11, 21)
+
+
+@pytest.mark.parametrize("odd", ["2026-11-17", "2026-11-18", "2026-11-19"])
+def test_a_jump_between_two_days_of_one_table_is_refused(odd: str, tmp_path: Path) -> None:
+    """A spike in the middle of a first table, or in days that were missing."""
+    names = ("2026-11-17", "2026-11-18", "2026-11-19", "2026-11-20")
+    spiked = {day: GOOD | ({"KRW": "2900"} if day == odd else {}) for day in names}
+    with pytest.raises(RateError, match="by more than 20 % at once"):
+        taken(days(spiked), tmp_path / "x")
+    taken(days({names[0]: GOOD, names[3]: GOOD}), tmp_path / "x")
+    with pytest.raises(RateError, match="by more than 20 % at once"):
+        taken(days(spiked), tmp_path / "x")
+    assert [day.isoformat() for day, _ in currency.held().days] == [names[0], names[3]]
 
 
 def test_a_currency_the_bank_drops_keeps_its_last_rate() -> None:

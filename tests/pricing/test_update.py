@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from costmon import paths
 from costmon.errors import PriceError
 from costmon.monitor.engine import read_config
+from costmon.monitor.prices import compile_prices
 from costmon.pricing import base, build, update
 from costmon.pricing.catalog import compiled
 from costmon.pricing.published import Published, patterns_in, price_keys, read_published
@@ -314,7 +315,13 @@ def test_undo_brings_back_the_bundled_prices() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", '{"schema": 1, "providers": {"a": {}}, "checked": "2027-01-01"}', "[" * 99_999]
+    "text",
+    [
+        *("", "{", '{"schema": 1, "providers": {"a": {}}, "checked": "2027-01-01"}', "[" * 99_999),
+        '{"schema":1,"providers":{"openai":[]},"checked":"2027-01-01"}',
+        '{"schema":1,"providers":[],"checked":"2027-01-01"}',
+        '{"schema":1,"providers":{},"checked":3,"digest":null}',
+    ],
 )
 def test_a_damaged_update_falls_back(text: str) -> None:
     """A disk fault in the kept file: the bundled prices hold, and it is said."""
@@ -322,8 +329,69 @@ def test_a_damaged_update_falls_back(text: str) -> None:
     path.write_text(text)
     assert price("gpt-4o", "2026-11-21") == "2.5"
     assert compiled(None).problems == (
-        f"{path}: cannot be used, so the prices that came with costmon hold; run costmon prices update again",
+        f"{path}: cannot be used (it was damaged or edited), so the prices that came with costmon hold; run costmon prices "
+        "update again",
     )
+
+
+@pytest.mark.parametrize("key", ["id", "match", "prices", "rates"])
+def test_one_damaged_entry_costs_no_call(costmon_home: Path, key: str) -> None:
+    """Part of one entry is missing: apps go on, priced by what came with costmon, and it is said."""
+    path = Path(update.keep(prepared(payload(dearer))))
+    catalog = json.loads(path.read_text())
+    entry = next(one for one in catalog["providers"]["openai"]["models"] if one["id"] == "gpt-4o")
+    del (entry["prices"][0] if key == "rates" else entry)[key]
+    path.write_text(json.dumps(catalog))
+    store = open_ledger(str(costmon_home))
+    recorder = Recorder(str(costmon_home))
+    try:
+        assert compile_prices(store)
+        held = recorder.admit(kit.llm("gpt-4o"))
+        assert held is not None
+        recorder.settle(held, Outcome("ok", usage={"input_tokens": 1_000_000}))
+        assert store.db.execute("select cost from event").fetchall() == [(2_500_000_000,)]
+        (problem,) = store.db.execute("select value from setting where key = 'prices_error'").fetchone()
+        assert "was damaged or edited" in problem
+    finally:
+        recorder.ledger.close()
+        store.close()
+
+
+def test_a_kept_catalogue_is_whole() -> None:
+    """What was kept is what is read; any other word in it would be seen."""
+    found = prepared(payload(dearer))
+    path = Path(update.keep(found))
+    assert base.damaged() == ""
+    assert base.base_catalog_path() == str(path)
+    path.write_text(path.read_text().replace("3.1", "3.2", 1))
+    assert base.base_catalog_path() == base.bundled_file()
+
+
+def _many(providers: int, models: int, fallback: list[str]) -> bytes:
+    many = [{"id": f"m{i}", "match": {"equals": f"m{i}"}, "prices": {"input_mtok": 1}} for i in range(models)]
+    others = [{"id": f"p{i}", "fallback_model_providers": fallback, "models": []} for i in range(providers)]
+    return json.dumps([{"id": "openai", "models": many}, *others]).encode()
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (
+            _many(400, 5000, ["openai"]),
+            "larger than 20 MB (its providers fall back to one another too often)",
+        ),
+        (_many(1, 1000, ["openai"] * 21), "fallback_model_providers is no list of at most 20"),
+        (_many(500, 1, []), "holds more than 500 providers"),
+    ],
+)
+def test_a_small_table_cannot_make_a_huge_ledger(data: bytes, says: str, tmp_path: Path) -> None:
+    """Each provider's list holds the models of those it falls back to once more."""
+    path = tmp_path / "table.json"
+    path.write_bytes(data)
+    with pytest.raises(PriceError) as error:
+        update.prepare(str(path), TODAY, from_file=True)
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
@@ -405,7 +473,12 @@ HOSTILE: dict[str, tuple[Page, str]] = {
         ),
         "a time of day is not in UTC",
     ),
-    "no id": (Page(_with(id="\x1b[31m")), "a model of openai has no id"),
+    "no id": (
+        Page(_with(id="\x1b[31m")),
+        "a model of openai has no id, or one that is too long or not printable",
+    ),
+    "escape": (Page(_with(match={"equals": "gpt\x1b[31m"})), "a text is missing, too long or not printable"),
+    "hidden": (Page(_with(id="gpt\u202e4o")), "not printable"),
     "twice": (Page(_with(id="gpt-4.1")), "openai names the model gpt-4.1 twice"),
     "object": (Page(b'{"providers": []}'), "is not the price table of genai-prices (a list of providers)"),
     "few": (Page(b'[{"id": "openai", "models": []}]'), "it is not the whole table"),

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from costmon.budget.periods import Period
 from costmon.config import Budget
-from costmon.monitor.compile.days import corrections_paused
 from costmon.shim.booking import METER
 from costmon.shim.events import id_floor
 from costmon.shim.money import Rate, convert
 from costmon.shim.policy import load
+from costmon.store.corrections import corrections_paused
 
 _COLUMNS = {"provider": "provider", "model": "model", "app": "app", "route": "route", "job": "job"}
 

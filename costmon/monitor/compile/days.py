@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import sqlite3
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from costmon.budget.periods import period_at, period_before, periods, periods_until
 from costmon.shim.schema import SUMS as _SUMS
+from costmon.store.corrections import corrections_paused
 
 MONTHS_AHEAD = 25
 _DIMENSIONS = ("provider", "model", "app", "route", "job", "currency")
@@ -52,22 +52,6 @@ def move_days(db: sqlite3.Connection, zone: str) -> None:
     _apply(db, moves)
     with corrections_paused(db):
         _move_events(db, day_of)
-
-
-@contextmanager
-def corrections_paused(db: sqlite3.Connection) -> Iterator[None]:
-    """Settled events can be rewritten without being taken out of the rollups and put back, row by row.
-
-    The trigger is dropped and made again inside the transaction: nobody ever sees a ledger without it.
-    """
-    trigger = db.execute(
-        "select sql from sqlite_master where type = 'trigger' and name = 'event_corrected'"
-    ).fetchone()
-    if trigger is not None:
-        db.execute("drop trigger event_corrected")
-    yield
-    if trigger is not None:
-        db.execute(trigger[0])
 
 
 def _day_finder(db: sqlite3.Connection, zone: str) -> Callable[[int], int] | None:

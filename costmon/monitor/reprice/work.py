@@ -6,6 +6,7 @@ transaction. A run that is stopped in the middle has its last whole batch in the
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import time
@@ -16,13 +17,14 @@ from costmon import paths
 from costmon.monitor.compile.writing import transaction
 from costmon.monitor.reprice import runs
 from costmon.monitor.reprice.judge import LOCKED, Event, Judge, Verdict
-from costmon.monitor.reprice.report import Report
+from costmon.monitor.reprice.report import Report, SkipKey
 from costmon.monitor.reprice.runs import REVERT, RepriceError, Run
 from costmon.monitor.reprice.scope import BATCH, Scope, read, read_between
 from costmon.shim import policy
 from costmon.shim.cards import Card
 from costmon.store import Store
 from costmon.store.corrections import Corrections, Judgement, add_revision, settled_events
+from costmon.store.folding import folded, unfold
 
 CHECKPOINT_BYTES = 4 * 1024 * 1024
 YIELD_S = 0.01
@@ -42,7 +44,7 @@ class _Judged(NamedTuple):
 
 def preview(store: Store, scope: Scope) -> Report:
     """What repricing `scope` would change now; nothing is written."""
-    judge = Judge(store.db, policy.load(store.db), allow_unknown=scope.allow_unknown)
+    judge = _judge_of(store, scope)
     whole, after = Report(), ""
     while True:
         events, report = look(store.db, judge, scope, after)
@@ -50,6 +52,12 @@ def preview(store: Store, scope: Scope) -> Report:
         if len(events) < BATCH:
             return whole
         after = events[-1].settled.id
+
+
+def _judge_of(store: Store, scope: Scope) -> Judge:
+    """Resources are priced anew only where the scope names one."""
+    named = scope.model is not None
+    return Judge(store.db, policy.load(store.db), allow_unknown=scope.allow_unknown, resources=named)
 
 
 def look(db: sqlite3.Connection, judge: Judge, scope: Scope, after: str) -> tuple[list[Event], Report]:
@@ -114,7 +122,7 @@ def revert(store: Store, run_id: int, *, reason: str, by: str, told: Told = lamb
 
 
 def _work(store: Store, run: Run, told: Told) -> Run:
-    judge = Judge(store.db, policy.load(store.db), allow_unknown=run.scope.allow_unknown)
+    judge = _judge_of(store, run.scope)
     for step in steps(store, run, judge):
         run = step
         told(run)
@@ -230,7 +238,9 @@ def _take_back_batch(store: Store, run: Run, taking: Run) -> Run:
     for event_id, *judged, charges in rows:
         event = current.get(event_id)
         if event is None:
-            continue  # older than what is kept in detail
+            raise RepriceError(
+                f"run {run.id} cannot be reverted: the ledger has lost event {event_id}; reprice again instead"
+            )
         if event.created_at < locked:
             report.left(event, LOCKED)
             continue
@@ -238,7 +248,7 @@ def _take_back_batch(store: Store, run: Run, taking: Run) -> Run:
         if change is not None:
             report.changed(change)
     corrections.write(db)
-    ended = len(rows) < BATCH
+    ended = len(rows) < BATCH and not _take_back_day(db, run, report, locked)
     old, new = report.totals()
     taking = taking._replace(
         state="done" if ended else "running",
@@ -255,6 +265,19 @@ def _take_back_batch(store: Store, run: Run, taking: Run) -> Run:
         state = "done" if LOCKED in report.reasons() else "reverted"
         db.execute("update reprice_run set state = ? where id = ?", (state, run.id))
     return taking
+
+
+def _take_back_day(db: sqlite3.Connection, run: Run, report: Report, locked: int) -> bool:
+    """Move the sums of a day whose events are no longer kept in detail; False when there is no such day left."""
+    found = unfold(db, run.id, locked)
+    if found is not None:
+        report.add(Report.from_json(json.dumps({"groups": found.groups})))
+        return True
+    for kept in folded(db, run.id):
+        for provider, model, *_, events in (group[:7] for group in kept.groups):
+            key = SkipKey(LOCKED, str(provider), str(model))
+            report.skipped[key] = report.skipped.get(key, 0) + int(str(events))
+    return False
 
 
 def _refuse_revert(db: sqlite3.Connection, run: Run) -> None:
@@ -274,6 +297,7 @@ def _refuse_revert(db: sqlite3.Connection, run: Run) -> None:
             " (select 1 from cost_revision b where b.run_id = ? and b.event_id = a.event_id)",
             (run.id, other),
         ).fetchone()[0]
+        again += sum(day.events for day in folded(db, run.id) if day.next_run == other)
         if again:
             raise RepriceError(
                 f"run {run.id} cannot be reverted: {_events(again)} repriced again by run {other}; revert that first"
