@@ -185,7 +185,9 @@ def test_importing_and_instrumenting_stays_light(tmp_path: Path) -> None:
     assert not (tmp_path / "home").exists()
 
 
-@pytest.mark.parametrize("name", ["instrument", "track", "job", "guard", "context", "SpendBlocked", "count_tokens"])
+@pytest.mark.parametrize(
+    "name", ["instrument", "track", "job", "guard", "context", "SpendBlocked", "count_tokens"]
+)
 def test_the_public_names_are_there(name: str) -> None:
     """Everything the README tells an app to use can be reached from `costmon`."""
     assert name in costmon.__all__

@@ -13,6 +13,7 @@ from costmon.cli.values import MAX_CALLS, BadInput, Name, Number, Whole, plain
 if TYPE_CHECKING:
     from costmon.cli.values import Exchange
     from costmon.pricing.breakeven import BreakEven, Comparison
+    from costmon.pricing.scenario import Scenario
     from costmon.pricing.show import Found
 
 
@@ -67,7 +68,7 @@ def break_even(
     """
     from costmon.cli import values
     from costmon.pricing import breakeven
-    from costmon.pricing.scenario import exact_nano
+    from costmon.pricing.scenario import Load
     from costmon.pricing.show import find_or_fail
 
     counted = output_tokens if counts == "output" else input_tokens + output_tokens
@@ -78,7 +79,8 @@ def break_even(
     at_us = values.instant_us(at, values.now())
     exchange = values.exchange()
     found = find_or_fail(values.open_catalogue(provider), model, provider, at_us)
-    api, gaps = exact_nano(found.card, {"input_tokens": input_tokens, "output_tokens": output_tokens})
+    request = found.cost_of(at_us, Load(Fraction(1), input_tokens, output_tokens))
+    api, gaps = request.call, request.unpriced
     if api is None or gaps:
         raise click.ClickException(
             f"{found.card.provider} {found.card.model} has no price for {', '.join(gaps)}, so there is nothing to compare"
@@ -88,10 +90,11 @@ def break_even(
     result = breakeven.break_even(server, api, counted)
     at_load = None if requests_per_day is None else breakeven.compare(result, requests_per_day)
     if as_json:
-        document = _break_even_json(found, result, at_load, counts)
+        document = _break_even_json(found, result, at_load, counts, request)
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         lines = _break_even_text(found, result, at_load, written, counts)
+        lines += _hours_said(request)
         click.echo("\n".join([*lines, *_in_display(result, at_load, found.card.currency, exchange, at_us)]))
 
 
@@ -115,7 +118,7 @@ def _server_price(text: str, currency: str, exchange: Exchange, at_us: int) -> t
 
 
 def _break_even_json(
-    found: Found, result: BreakEven, at_load: Comparison | None, counts: str
+    found: Found, result: BreakEven, at_load: Comparison | None, counts: str, request: Scenario
 ) -> dict[str, Any]:
     from costmon.pricing.scenario import whole_nano
     from costmon.shim.cards import price_version
@@ -139,6 +142,8 @@ def _break_even_json(
         "price_version": price_version(found.card),
         "counts": counts,
         "api_per_request": amount(result.api_request),
+        "api_per_request_low": amount(result.api_request if request.low is None else request.low),
+        "api_per_request_high": amount(result.api_request if request.high is None else request.high),
         "server_per_day": amount(result.server.day),
         "capacity_requests_per_day": result.capacity,
         "hosted_per_request_when_full": amount(result.full_request),
@@ -149,7 +154,19 @@ def _break_even_json(
         if result.utilisation is None
         else plain(round(result.utilisation * 100, 2)),
         "at_load": load,
+        "notes": list(request.notes),
     }
+
+
+def _hours_said(request: Scenario) -> list[str]:
+    """That the API's price depends on the hour, and between what."""
+    from costmon.cli.values import money_of, wrapped
+
+    lines = [wrapped(note, "") for note in request.notes]
+    if request.low is not None and request.high is not None:
+        low, high = (money_of(nano, request.currency, digits=6) for nano in (request.low, request.high))
+        lines.append(f"a request is {low} in the API's cheapest hours, {high} in the dearest")
+    return lines
 
 
 def _break_even_text(
@@ -163,7 +180,7 @@ def _break_even_text(
     rows = [
         (
             "API, a request",
-            money_of(result.api_request, currency),
+            money_of(result.api_request, currency, digits=6),
             f"{found.card.provider} {found.card.model}",
         ),
         (

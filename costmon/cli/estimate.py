@@ -36,7 +36,8 @@ class Asked(NamedTuple):
 
 
 class Line(NamedTuple):
-    """One model's row: its estimate, the card's place, how its tokens were counted, names like an unknown one."""
+    """One model's row: its estimate, the card's place, how its tokens were counted, names like an unknown one, and
+    whether the answer may be longer than the range covers."""
 
     asked: str
     found: Found | None
@@ -45,6 +46,8 @@ class Line(NamedTuple):
     method: str
     display: Band | None
     similar: tuple[str, ...]
+    output_assumed: bool
+    unbounded: bool
 
 
 @click.command()
@@ -175,8 +178,9 @@ def _line(
 ) -> Line:
     from dataclasses import replace
 
-    from costmon.pricing.estimate import BATCH, Band, Call, exactly, output_band
+    from costmon.pricing.estimate import BATCH, UNBOUNDED, Band, Call, exactly, output_band
     from costmon.pricing.estimate import estimate as work_out
+    from costmon.pricing.timetable import window_said
     from costmon.shim.cards import price_version
 
     found = catalogue.find(name, provider, at_us)
@@ -197,8 +201,13 @@ def _line(
         output, note = exactly(asked.output_tokens), ""
     else:
         output, note = output_band(card, asked.max_output, money.assumed_output)
+    unbounded = note.endswith(UNBOUNDED)
+    if unbounded:
+        note += ": --max-output N bounds it, --output-tokens N gives it"
     done = work_out(card, Call(tokens, output, asked.cached))
     notes = [note] if note and card is not None else []
+    window = window_said(found.entry, at_us) if found is not None else ""
+    notes += [window] if window else []
     if left_out:
         notes.append(f"not counted, and on top of it: {', '.join(left_out)}")
     done = replace(done, notes=(*notes, *done.notes))
@@ -206,7 +215,7 @@ def _line(
     shown = done.in_currency(rate) if rate is not None else None
     version = price_version(card) if card is not None else ""
     similar = catalogue.similar(name) if found is None else ()
-    return Line(name, found, version, done, method, shown, similar)
+    return Line(name, found, version, done, method, shown, similar, asked.output_tokens is None, unbounded)
 
 
 def _count(content: Any, model: str) -> TokenCount:
@@ -246,7 +255,12 @@ def _to_json(line: Line, money: Exchange, at_us: int) -> dict[str, Any]:
         "tokens": {
             "method": line.method,
             "input": {"low": done.call.input.low, "high": done.call.input.high},
-            "output": {"low": done.call.output.low, "high": done.call.output.high},
+            "output": {
+                "low": done.call.output.low,
+                "high": done.call.output.high,
+                "assumed": line.output_assumed,
+                "bounded": not line.unbounded,
+            },
         },
         "cost": amount(done.cost, 1, done.currency),
         "low": amount(done.cost, 0, done.currency),
@@ -271,8 +285,17 @@ def _to_text(lines: list[Line], money: Exchange, prompt: Prompt, asked: Asked) -
         own = [note for note in line.estimate.notes if note not in shared]
         found += [text, *_below(line, money), *map(values.wrapped, own)]
     kind = [f"input: {prompt.said}"] if prompt.said else []
-    kind += ["batch prices where there are any"] if asked.batch else []
+    kind += _batch_said(lines) if asked.batch else []
     return [*found, *(values.wrapped(note, "") for note in (*kind, *shared))]
+
+
+def _batch_said(lines: list[Line]) -> list[str]:
+    """That prices are those of the batch API, as far as they are."""
+    known = [line for line in lines if line.estimate.cost is not None]
+    batched = [line for line in known if "processing=batch" not in line.estimate.unpriced]
+    if not batched:
+        return []
+    return ["batch prices" if len(batched) == len(known) else "batch prices where there are any"]
 
 
 def _shared_notes(lines: list[Line]) -> list[str]:

@@ -81,14 +81,12 @@ def scenario(
 def _scenario_of(
     catalogue: Catalogue, name: str, provider: str | None, at_us: int, load: Load
 ) -> tuple[Found | None, Scenario]:
-    from costmon.pricing.estimate import BATCH
     from costmon.pricing.scenario import scenario as work_out
 
     found = catalogue.find(name, provider, at_us)
     if found is None:
         return None, work_out(None, None, load)
-    batch = found.in_context(at_us, BATCH) if load.batch_share else None
-    return found, work_out(found.card, batch, load)
+    return found, found.cost_of(at_us, load)
 
 
 def _scenario_json(
@@ -105,6 +103,7 @@ def _scenario_json(
         return None if nano is None else Money(nano, result.currency).to_json()
 
     total = result.of_days(load.days)
+    low, high = result.range_of_days(load.days) or (total, total)
     shown = None
     if total is not None and rate is not None and exchange.currency != result.currency:
         shown = Money(convert(total, rate), exchange.currency).to_json()
@@ -119,6 +118,8 @@ def _scenario_json(
         "per_day": amount(result.of_days(1)),
         "per_week": amount(result.of_days(7)),
         "cost": amount(total),
+        "low": amount(low),
+        "high": amount(high),
         "display": shown,
         "unpriced": list(result.unpriced),
         "notes": list(result.notes),
@@ -174,7 +175,7 @@ def _scenario_cells(name: str, result: Scenario, exchange: Exchange, at_us: int,
             "no rate" if rate is None else bound + values.money(convert(sums[2], rate), exchange.currency)
         ]
     texts = [
-        values.money_of(result.call, result.currency),
+        values.money_of(result.call, result.currency, digits=6),
         *(values.money(nano, result.currency) for nano in sums),
     ]
     return [name, *(bound + text for text in texts), *more]
@@ -187,7 +188,18 @@ def _scenario_notes(name: str, found: Found | None, result: Scenario, catalogue:
             "no price is known for this name" + (f"; names like it: {', '.join(similar)}" if similar else "")
         ]
     missing = _missing(result)
-    return [*result.notes, *([f"no price for {', '.join(missing)}"] if missing else [])]
+    return [*result.notes, *_range_said(result), *([f"no price for {', '.join(missing)}"] if missing else [])]
+
+
+def _range_said(result: Scenario) -> list[str]:
+    """What the span costs with all calls in the cheapest or the dearest hours."""
+    from costmon.cli.values import money
+
+    found = result.range_of_days(result.load.days)
+    if found is None:
+        return []
+    low, high = (money(nano, result.currency) for nano in found)
+    return [f"{result.load.days} days of calls in the cheapest hours alone are {low}, in the dearest {high}"]
 
 
 def _missing(result: Scenario) -> list[str]:

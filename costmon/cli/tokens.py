@@ -187,23 +187,27 @@ def _table(counts: list[tuple[str, TokenCount]]) -> list[str]:
         begin = f"{model:<{widths[0]}}  {number:>{widths[1]}}  {spread:>{widths[2]}}  "
         first, *more = wrap(method, max(20, _WIDTH - len(begin)))
         lines += [(begin + first), *(" " * len(begin) + rest for rest in more)]
-    return lines + [line for note in _notes([count for _, count in counts]) for line in wrap(note, _WIDTH)]
+    return lines + [line for note in _notes(counts) for line in wrap(note, _WIDTH)]
 
 
 def _range(count: TokenCount) -> str:
     return "exact" if count.exact else f"{count.low:,} – {count.high:,}"
 
 
-def _notes(counts: list[TokenCount]) -> list[str]:
+def _notes(named: list[tuple[str, TokenCount]]) -> list[str]:
     """What the figures do not say themselves: what kind of estimate, what is missing, what would help."""
+    from costmon.pricing.tokens import encoding_of
     from costmon.shim.events import clean
 
     notes = []
+    counts = [count for _, count in named]
     methods = " ".join(count.method for count in counts)
-    if "bytes/4" in methods:
-        notes.append(
-            "bytes/4 is an estimate: ±30 % for prose and code, more where the range says so. " + _INSTALL
-        )
+    by_bytes = [model for model, count in named if "bytes/4" in count.method]
+    if by_bytes:
+        others = all(encoding_of(model)[1] == "other" for model in by_bytes)
+        spread = "−30 % to +80 %, until calls teach better" if others else "±30 % for prose and code"
+        helps = "" if others else f" {_INSTALL}"
+        notes.append(f"bytes/4 is an estimate: {spread}, more where the range says so.{helps}")
     if "in place of" in methods:
         notes.append(
             "That maker's tokenizer is not public: an estimate, −30 % to +80 %, until calls teach better."

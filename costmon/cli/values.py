@@ -227,30 +227,18 @@ def plain(value: Fraction) -> int | float:
 
 
 def money(nano: int, currency: str) -> str:
-    """With the digits that matter for comparing: '$0.0012', '$2.4192', '₩1.66', '₩15,000'; the least is not 0."""
-    from costmon.shim.money import NANO, format_money
+    """With the digits that matter for comparing: '$0.0012', '$2.4192', '₩15,000'; the least is not 0."""
+    from costmon.shim.money import fine_money
 
-    whole_only = "." not in format_money(NANO, currency)
-    size = abs(nano)
-    if size < NANO // 100:
-        # Three digits that count, at least four decimals.
-        places = min(9, max(4, 12 - len(str(size)))) if size else 0
-    elif whole_only:
-        places = 2 if size < 10 * NANO else 0
-    else:
-        places = 6 if size < NANO else 4 if size < 100 * NANO else 2
-    text = format_money(nano, currency, places=places)
-    head, _, digits = text.partition(".")
-    least = 0 if whole_only else 2
-    kept = (digits[:least].ljust(least, "0") if not whole_only else "") + digits[least:].rstrip("0")
-    return f"{head}.{kept}" if kept else head
+    return fine_money(nano, currency)
 
 
-def money_of(value: Fraction, currency: str) -> str:
-    """`money` of an exact number of nano."""
+def money_of(value: Fraction, currency: str, *, digits: int = 3) -> str:
+    """`money` of an exact number of nano; a sum below 1 with at least so many digits that count."""
     from costmon.pricing.scenario import whole_nano
+    from costmon.shim.money import fine_money
 
-    return money(whole_nano(value), currency)
+    return fine_money(whole_nano(value), currency, digits=digits)
 
 
 def count(band: Band) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 from costmon.pricing.where import Where, only, text
 from costmon.shim.matching import Entry, matches
+from costmon.shim.patterns import is_quick
 
 _KEYS = ("provider", "match", "to")
 _STARS = 8
@@ -31,9 +32,12 @@ def read_alias(at: Where, table: dict[str, Any]) -> tuple[str, Entry]:
     pattern = text(at / "match", table["match"]).lower()
     if pattern.count("*") > _STARS:
         (at / "match").fail(f"has more than {_STARS} stars; write a simpler pattern")
+    clause = _glob(pattern)
+    if "regex" in clause and not is_quick(clause["regex"]):
+        (at / "match").fail("is too intricate; write a shorter pattern with fewer stars")
     target, model = _target(text(at / "to", table["to"]), provider)
     # Without any price a shim of an older version, which knows no alias, looks on in the next layer.
-    entry: Entry = {"id": table["match"], "match": _glob(pattern), "prices": [], "alias": [target, model]}
+    entry: Entry = {"id": table["match"], "match": clause, "prices": [], "alias": [target, model]}
     if target == provider and matches(entry["match"], model.lower()):
         (at / "to").fail(
             f"matches the alias itself ({pattern}), which leads nowhere; name a model outside of it"

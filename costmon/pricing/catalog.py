@@ -7,7 +7,9 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from costmon import paths
@@ -15,7 +17,7 @@ from costmon.errors import PriceError
 from costmon.pricing.base import base_catalog_path, damaged
 from costmon.pricing.files import PriceFile, load_price_file, precedence
 from costmon.shim.cards import Entry, matches
-from costmon.shim.catalogue import base_rows, models_json, read_catalog
+from costmon.shim.catalogue import base_rows, models_json, models_of, read_catalog
 
 if TYPE_CHECKING:
     from costmon.pricing.resource_prices import ResourcePrice
@@ -23,20 +25,6 @@ if TYPE_CHECKING:
 USER, BUILTIN, BASE = 0, 1, 2
 FOLDER = "prices.d"
 Row = tuple[str, int, str, str, str]
-
-
-class Compiled(NamedTuple):
-    """`rows`: (provider, layer, source, version, models as JSON), one per provider and layer; an entry of the user's or
-    ours says its `file`. `problems`: one sentence for each file that was left out, `bad` its (layer, name).
-    `source`, `version`, `checked`: of the base ('' and None without one). `resources`: by name, the user's first."""
-
-    rows: tuple[Row, ...]
-    problems: tuple[str, ...]
-    source: str
-    version: str
-    checked: date | None
-    resources: dict[str, ResourcePrice]
-    bad: frozenset[tuple[int, str]]
 
 
 class Layer(NamedTuple):
@@ -48,6 +36,56 @@ class Layer(NamedTuple):
     bad: dict[str, str]
 
 
+@dataclass(frozen=True)
+class Compiled:
+    """All layers. An entry of the user's or ours says its `file`. `base`: catalog.json, {} without one. `problems`: one
+    sentence for each file that was left out, `bad` its (layer, name). `checked`: the day of the base."""
+
+    user: Layer
+    builtin: Layer
+    base: Mapping[str, Any]
+    problems: tuple[str, ...]
+    checked: date | None
+    bad: frozenset[tuple[int, str]]
+
+    @property
+    def source(self) -> str:
+        """The name of the base, '' without one."""
+        return str(self.base.get("source", ""))
+
+    @property
+    def version(self) -> str:
+        """The version of the base, '' without one."""
+        return str(self.base.get("version", ""))
+
+    @property
+    def resources(self) -> dict[str, ResourcePrice]:
+        """By name, the user's first."""
+        return {**self.builtin.resources, **self.user.resources}
+
+    @property
+    def providers(self) -> list[str]:
+        """Everyone who prices something, the user's first."""
+        return list(dict.fromkeys((*self.user.models, *self.builtin.models, *self.base.get("providers", ()))))
+
+    def layers(self, provider: str) -> list[tuple[int, str, str, list[Entry]]]:
+        """A provider's layers as `cards.lookup` reads them, user first; none for an unknown one."""
+        found = [
+            (layer, str(part["source"]), str(part["version"]), part["models"])
+            for layer, models in ((USER, self.user.models), (BUILTIN, self.builtin.models))
+            if (part := models.get(provider)) is not None
+        ]
+        if provider in self.base.get("providers", ()):
+            found.append((BASE, self.source, self.version, models_of(self.base, provider)))
+        return found
+
+    @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """(provider, layer, source, version, models as JSON), one per provider and layer. Takes 0.05 s once."""
+        base = base_rows(self.base) if self.base else ()
+        return (*_rows(USER, self.user), *_rows(BUILTIN, self.builtin), *base)
+
+
 def compiled(user_file: str | None) -> Compiled:
     """All layers. A file that is wrong is left out and reported; a user file that does not exist is no
     problem. The folder prices.d beside it may hold more of them."""
@@ -56,28 +94,20 @@ def compiled(user_file: str | None) -> Compiled:
     problems += filter(None, (damaged(),))
     builtin = builtin_layer(folder)
     user = user_layer(user_file)
-    rows = [*_rows(USER, user), *_rows(BUILTIN, builtin), *(base_rows(base) if base else ())]
     bad = {(USER, name) for name in user.bad} | {(BUILTIN, name) for name in builtin.bad}
     if not base:
         bad.add((BASE, "catalog.json"))
     problems += [*user.bad.values(), *builtin.bad.values()]
     checked = date.fromisoformat(base["checked"]) if base else None
-    return Compiled(
-        tuple(rows),
-        tuple(problems),
-        base.get("source", ""),
-        base.get("version", ""),
-        checked,
-        {**builtin.resources, **user.resources},
-        frozenset(bad),
-    )
+    return Compiled(user, builtin, base, tuple(problems), checked, frozenset(bad))
 
 
 def user_files(user_file: str) -> list[str]:
-    """prices.toml if there is one, then prices.d/*.toml in the order of their names."""
+    """prices.toml if there is one, then prices.d/*.toml in the order of their names. Raises OSError if prices.d is there
+    and cannot be listed."""
     first = [user_file] if os.path.lexists(user_file) else []
     folder = os.path.join(os.path.dirname(user_file), FOLDER)
-    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    names = sorted(os.listdir(folder)) if os.path.lexists(folder) else []
     return first + [os.path.join(folder, name) for name in names if _is_price_file(name)]
 
 
@@ -85,18 +115,21 @@ def user_layer(user_file: str | None) -> Layer:
     """The user's prices. Of several files the first to price a model has it; a version is the file's digest."""
     if user_file is None:
         return Layer({}, {}, {})
+    folder, unlisted = os.path.join(os.path.dirname(user_file), FOLDER), {}
     try:
         files = user_files(user_file)
     except OSError as error:
-        folder = os.path.join(os.path.dirname(user_file), FOLDER)
-        sentence = f"{folder}: cannot be listed ({error.strerror}); check its permissions"
-        return Layer({}, {}, {FOLDER: sentence})
+        files = [user_file] if os.path.lexists(user_file) else []
+        fix = "check its permissions"
+        if not os.path.isdir(folder):
+            fix = "make it a folder of price files, or remove it"
+        unlisted = {FOLDER: f"{folder}: cannot be listed ({error.strerror}); {fix}"}
     home = os.path.dirname(user_file)
     good, bad = _load({os.path.relpath(path, home).replace(os.sep, "/"): path for path in files}, dated=False)
     return Layer(
         _merged(good, "user", lambda _, parts: _joint([file.digest for file in parts])),
         _resources(good, "user"),
-        bad,
+        {**bad, **unlisted},
     )
 
 
@@ -128,9 +161,39 @@ def with_last_good(found: Compiled, before: Iterable[Row]) -> tuple[Row, ...]:
     return tuple(rows[key] for key in sorted(rows, key=lambda key: (key[1], key[0])))
 
 
+def resources_with_last_good(
+    found: Compiled, before: Mapping[str, ResourcePrice]
+) -> dict[str, ResourcePrice]:
+    """The resources of `found`, and those the last compile had from files that are bad now. A kept one comes where its
+    file would: the user's before ours, prices.toml before prices.d."""
+    resources = found.resources
+    for name, price in before.items():
+        if not _is_bad(found, *_origin(price)):
+            continue
+        now = resources.get(name)
+        if now is None or _rank(price) <= _rank(now):
+            resources[name] = price
+    return resources
+
+
+def _rank(price: ResourcePrice) -> tuple[int, bool, str]:
+    layer, file = _origin(price)
+    return layer, file.startswith(f"{FOLDER}/"), file
+
+
+def _origin(price: ResourcePrice) -> tuple[int, str]:
+    """(layer, file) of a resource; a ledger of an earlier version does not say the file."""
+    if price.source == "builtin":
+        return BUILTIN, price.file or "resources.toml"
+    return USER, price.file or "prices.toml"
+
+
 def _was_in_bad_file(found: Compiled, layer: int, provider: str, entry: Entry) -> bool:
     # Ledgers of the first versions do not say the file; there was one a provider.
-    name = entry.get("file", "prices.toml" if layer == USER else f"{provider}.toml")
+    return _is_bad(found, layer, entry.get("file", "prices.toml" if layer == USER else f"{provider}.toml"))
+
+
+def _is_bad(found: Compiled, layer: int, name: str) -> bool:
     folder_is_gone = (layer, FOLDER) in found.bad and name.startswith(f"{FOLDER}/")
     return (layer, name) in found.bad or folder_is_gone
 
@@ -183,10 +246,10 @@ def _merged(
 def _resources(files: Mapping[str, PriceFile], source: str) -> dict[str, ResourcePrice]:
     """By name; the first file to price one has it."""
     found: dict[str, ResourcePrice] = {}
-    for file in files.values():
+    for file_name, file in files.items():
         for name, price in file.resources.items():
             version = file.digest if source == "user" else price.checked.replace("-", ".")
-            found.setdefault(name, price._replace(source=source, version=version))
+            found.setdefault(name, price._replace(source=source, version=version, file=file_name))
     return found
 
 

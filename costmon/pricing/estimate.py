@@ -14,6 +14,7 @@ from costmon.shim.money import Rate, convert
 
 BATCH = {"processing": "batch"}
 ASSUMED_OUTPUT = 1000
+UNBOUNDED = "a longer answer costs more than this says"
 
 
 class Band(NamedTuple):
@@ -70,8 +71,7 @@ def output_band(card: Card | None, max_output: int | None, assumed: int) -> tupl
     if card is not None and "output_tokens" not in card.plan.shape.covered:
         return exactly(0), ""
     if max_output is None:
-        said = f"{assumed:,} output tokens are assumed; --output-tokens or --max-output says more"
-        return exactly(assumed), said
+        return exactly(assumed), f"{assumed:,} output tokens are assumed; {UNBOUNDED}"
     if assumed >= max_output:
         return Band(
             0, max_output, max_output

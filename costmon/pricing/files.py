@@ -43,15 +43,18 @@ import os
 import re
 import stat
 import tomllib
+from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from costmon.pricing import windows
 from costmon.pricing.aliases import read_alias
 from costmon.pricing.rates import read_rates
 from costmon.pricing.where import MAX_MESSAGE as MAX_MESSAGE
 from costmon.pricing.where import Where, only, tables, text
 from costmon.shim.cards import Entry
+from costmon.shim.patterns import is_quick
 
 if TYPE_CHECKING:
     from costmon.pricing.resource_prices import ResourcePrice
@@ -60,6 +63,11 @@ MAX_BYTES = 1_000_000
 _PRICE_KEYS = ("provider", "model", "match", "currency", "source", "checked", "rate")
 _CLAUSES = ("equals", "starts_with", "ends_with", "contains", "regex")
 _MAX_DEPTH = 8
+MOST_CLAUSES = 2000
+MOST_PATTERNS = 100
+# Reading such a key takes the square of its length; parts are bare or in quotes.
+_PART = r"""(?:[\w-]+|"[^"\n]*"|'[^'\n]*')"""
+_LONG_KEY = re.compile(rf"(?<![\w-]){_PART}(?:[ \t]*\.[ \t]*{_PART}){{30}}")
 
 
 class PriceFile(NamedTuple):
@@ -84,8 +92,11 @@ def load_price_file(path: str, *, dated: bool = False) -> PriceFile:
         PriceError: the file cannot be read or is wrong, in one sentence.
     """
     at = Where(path)
+    if not os.path.basename(path).isprintable():
+        at.fail("has a name with characters that cannot be shown; rename the file")
     data = _read(at)
     document = _parse(at, data)
+    room, patterns = windows.Room(), 0
     only(at, document, ("schema", "price", "alias"))
     schema = document.get("schema")
     if schema != 1 or isinstance(schema, bool):
@@ -99,15 +110,33 @@ def load_price_file(path: str, *, dated: bool = False) -> PriceFile:
         if "resource" in table:
             _add_resource(spot, table, resources, dated=dated)
             continue
-        provider, entry = _price(spot, table)
+        provider, entry = _price(spot, table, room)
+        patterns = _counted(spot, entry, patterns)
         _add(spot, models, provider, entry)
         if "checked" in table:
             checked[provider] = max(table["checked"], checked.get(provider, date.min))
     for spot, table in tables(at / "alias", document.get("alias", [])):
         provider, entry = read_alias(spot, table)
+        patterns = _counted(spot, entry, patterns)
         _add(spot, models, provider, entry)
     listed = {name: sorted(found.values(), key=precedence) for name, found in models.items()}
     return PriceFile(path, hashlib.sha256(data).hexdigest()[:8], listed, checked, resources)
+
+
+def _counted(at: Where, entry: Entry, before: int) -> int:
+    """How many patterns the file has by now. Each is searched for every new name, while other apps wait."""
+    count = before + patterns_of(entry["match"])
+    if count > MOST_PATTERNS:
+        at.fail(f"is the file's pattern number {MOST_PATTERNS + 1}; name models, or write their beginning")
+    return count
+
+
+def patterns_of(clause: Mapping[str, Any]) -> int:
+    """How many regular expressions a clause has."""
+    return sum(
+        1 if kind == "regex" else sum(map(patterns_of, value)) if kind in ("or", "and") else 0
+        for kind, value in clause.items()
+    )
 
 
 def precedence(entry: Entry) -> int:
@@ -150,7 +179,10 @@ def _read(at: Where) -> bytes:
 
 def _parse(at: Where, data: bytes) -> dict[str, Any]:
     try:
-        return tomllib.loads(data.decode("utf-8-sig"), parse_float=Decimal)
+        document = data.decode("utf-8-sig")
+        if _LONG_KEY.search(document):
+            at.fail("has a key of over 30 parts; a price file needs no deep nesting")
+        return tomllib.loads(document, parse_float=Decimal)
     except UnicodeDecodeError as error:
         at.fail(f"is not UTF-8 text (byte {error.start + 1}); save it as UTF-8")
     except RecursionError:
@@ -165,22 +197,25 @@ def _has(at: Where, table: dict[str, Any], keys: tuple[str, ...]) -> None:
             at.fail(f"has no {key}; add `{key} = …`")
 
 
-def _price(at: Where, table: dict[str, Any]) -> tuple[str, Entry]:
+def _price(at: Where, table: dict[str, Any], room: windows.Room) -> tuple[str, Entry]:
     only(at, table, _PRICE_KEYS)
     _has(at, table, ("provider", "model", "currency"))
     for key in ("provider", "model", "currency", "source"):
         text(at / key, table.get(key, "none"))
+    if table["provider"].strip() == "?":
+        (at / "provider").fail('is still "?"; write who serves the model, like "openai"')
     checked = table.get("checked", date.min)
     if not isinstance(checked, date) or isinstance(checked, datetime):
         (at / "checked").fail("must be a date without quotes, like 2026-11-20")
     if not re.fullmatch("[A-Z]{3}", table["currency"]):
         (at / "currency").fail(f"is {table['currency']!r}; write three capital letters, like USD or KRW")
-    rows, variants = read_rates(at, table)
+    rows, variants = read_rates(at, table, room)
     entry: Entry = {"id": table["model"], "match": _match(at, table), "prices": rows}
     if variants:
         entry["variants"] = variants
     if table["currency"] != "USD":
         entry["currency"] = table["currency"]
+    entry.update({key: str(table[key]) for key in ("source", "checked") if key in table})
     return table["provider"].lower(), entry
 
 
@@ -201,6 +236,8 @@ def _clause(at: Where, clause: object, depth: int = 0) -> dict[str, Any]:
     if kind in ("or", "and"):
         if not isinstance(value, list) or not value:
             spot.fail("must be a list of clauses")
+        if len(value) > MOST_CLAUSES:
+            spot.fail(f"has over {MOST_CLAUSES:,} clauses; name models by their beginning")
         if depth == _MAX_DEPTH:
             spot.fail("is nested too deeply; write a flatter rule")
         return {kind: [_clause(spot / i, part, depth + 1) for i, part in enumerate(value)]}
@@ -211,4 +248,9 @@ def _clause(at: Where, clause: object, depth: int = 0) -> dict[str, Any]:
         re.compile(value)
     except (re.error, RecursionError, OverflowError) as error:
         spot.fail(f"is no regular expression ({error}); mend it")
+    if not is_quick(value):
+        spot.fail(
+            "could take very long on some names, inside every app; write it simpler: no repetition in a repetition, "
+            "^ at the start, and one * or +"
+        )
     return {kind: value}

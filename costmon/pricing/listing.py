@@ -48,6 +48,7 @@ def listed(
 
 def _of_provider(catalogue: Catalogue, provider: str, at_us: int, words: list[str]) -> Iterator[Listed]:
     above: list[list[Entry]] = []
+    seen: set[str] = set()  # a maker's model and its twin of another region: the shim takes the first
     for layer, source, version, entries in catalogue.layers(provider):
         for entry in entries:
             name = entry["id"]
@@ -55,8 +56,9 @@ def _of_provider(catalogue: Catalogue, provider: str, at_us: int, words: list[st
             if "alias" in entry or not all(word in text for word in words):
                 continue
             card = resolve(entry, provider, at_us, {}, source, version)
-            if card is None or _hidden(above, name, provider, at_us):
+            if card is None or name.lower() in seen or _hidden(above, name, provider, at_us):
                 continue
+            seen.add(name.lower())
             yield Listed(
                 provider,
                 name,

@@ -9,25 +9,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal, localcontext
-from itertools import combinations, pairwise
+from itertools import pairwise
 from typing import Any
 
 from costmon.pricing import windows
-from costmon.pricing.where import Where, tables
+from costmon.pricing.where import Where, shown, tables, text
 from costmon.shim.units import units
 
 Row = dict[str, Any]
 Price = str | list[Any] | dict[str, Any]
-_DEAREST = Decimal(10**9)
+_DEAREST, _DEAREST_USD = Decimal(10**9), Decimal(10**6)
+_MOST_TIERS = 100
 _SMALLEST = -30  # a power of ten; Decimal takes far smaller ones for 0
 _FURTHEST = 10**15
 _RATE_KEYS = ("from", "until", "per", "context", "tiers", "mode", "when")
 _FIRST, _LAST = "", "z"  # before and after every ISO date
 
 
-def read_rates(at: Where, table: dict[str, Any]) -> tuple[list[Row], list[Row]]:
+def read_rates(at: Where, table: dict[str, Any], room: windows.Room) -> tuple[list[Row], list[Row]]:
     """(rows, variants) of one price, each by date and checked for overlaps."""
-    found = [(spot, _rows(spot, rate)) for spot, rate in tables(at / "rate", table.get("rate", []))]
+    found = [(spot, _rows(spot, rate, room)) for spot, rate in tables(at / "rate", table.get("rate", []))]
+    for spot, rows in found:
+        _bounded(spot, rows, table["currency"])
     found.sort(key=lambda item: (_context_of(item[1][0]), item[1][0].get("from", _FIRST)))
     for (first, (one, *_)), (second, (other, *_)) in pairwise(found):
         same = _context_of(one) == _context_of(other)
@@ -41,11 +44,33 @@ def read_rates(at: Where, table: dict[str, Any]) -> tuple[list[Row], list[Row]]:
     return [row for rows in plain for row in rows], variants
 
 
+def _bounded(at: Where, rows: list[Row], currency: str) -> None:
+    """A price that is absurd is a wrong `per`: it would stop every app at once, or make sums that no ledger holds."""
+    most = _DEAREST_USD if currency == "USD" else _DEAREST
+    for rates in {id(row["rates"]): row["rates"] for row in rows}.values():
+        for unit, price in rates.items():
+            dearest = max(map(Decimal, _figures(price)))
+            if dearest > most:
+                per = units()[unit].per
+                at.fail(
+                    f"makes {per:,} {unit} cost {dearest:,} {currency}, over {most:,}; "
+                    "check the amount and `per`"
+                )
+
+
+def _figures(price: Price) -> list[str]:
+    if isinstance(price, str):
+        return [price]
+    if isinstance(price, dict):
+        return [price["price"], *(dearer for _, dearer in price["graduated"])]
+    return [price[0], *(dearer for _, dearer in price[1:])]
+
+
 def _context_of(row: Row) -> list[tuple[str, str]]:
     return sorted(row.get("when", {}).items())
 
 
-def _rows(at: Where, rate: dict[str, Any]) -> list[Row]:
+def _rows(at: Where, rate: dict[str, Any], room: windows.Room) -> list[Row]:
     """The row of a rate, then one for each stretch of its windows."""
     row: Row = {}
     if "context" in rate:
@@ -57,7 +82,7 @@ def _rows(at: Where, rate: dict[str, Any]) -> list[Row]:
         (at / "until").fail("is not after from; prices hold from `from` up to, not including, `until`")
     per = rate.get("per", 1_000_000)
     if isinstance(per, bool) or per not in (1, 1000, 1_000_000):
-        (at / "per").fail(f"is {str(per)[:40]}; write 1, 1_000 or 1_000_000 (tokens)")
+        (at / "per").fail(f"is {shown(per)}; write 1, 1_000 or 1_000_000 (tokens)")
     row["rates"] = _prices(at, rate, int(per), _RATE_KEYS)
     if not row["rates"]:
         at.fail("has no price; add `input = …` and `output = …`, 0 if it is free")
@@ -67,22 +92,26 @@ def _rows(at: Where, rate: dict[str, Any]) -> list[Row]:
         _add_tiers(at, row["rates"], rate, int(per))
     elif "mode" in rate:
         (at / "mode").fail("says how tiers work, and there are none; add `tiers = [{ above = …, … }]`")
-    return [row, *(_in_windows(at / "when", row, rate["when"], int(per)) if "when" in rate else ())]
+    if "when" not in rate:
+        return [row]
+    return [row, *_in_windows(at / "when", row, rate["when"], int(per), room)]
 
 
-def _in_windows(at: Where, row: Row, listed: object, per: int) -> list[Row]:
+def _in_windows(at: Where, row: Row, listed: object, per: int, room: windows.Room) -> list[Row]:
     found = []
     if isinstance(listed, list) and len(listed) > windows.MOST:
         at.fail(f"has over {windows.MOST} windows; write fewer, longer ones")
     for spot, table in tables(at, listed):
-        window = windows.read_window(spot, table)
+        window = windows.read_window(spot, table, room)
         rates = _changed(spot, row["rates"], table, per)
         if "when" not in row:
             _whole(spot, rates)
         found.append((spot, window, rates))
-    for (first, one, _), (second, other, _) in combinations(found, 2):
-        if windows.meet(one, other):
-            second.fail(f"overlaps {first.key}; an hour can have one price")
+    listed_windows = [window for _, window, _ in found]
+    room.take(at, listed_windows, (row.get("from"), row.get("until")))
+    pair = windows.first_overlap(listed_windows)
+    if pair is not None:
+        found[pair[1]][0].fail(f"overlaps {found[pair[0]][0].key}; an hour can have one price")
     rows = []
     for _, window, rates in found:
         for start, end, minutes in windows.in_utc(window, row.get("from"), row.get("until")):
@@ -146,7 +175,11 @@ def _decimal(at: Where, value: object, per: int, unit: str) -> str:
 def _number(at: Where, value: object) -> Decimal:
     """A finite number from 0 to a billion."""
     if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
-        at.fail(f"is {str(value)[:40]!r}; write a number, like 2.5")
+        at.fail(f"is {shown(value)!r}; write a number, like 2.5")
+    if isinstance(value, int) and value > _DEAREST:  # before Decimal takes its time with a million digits
+        at.fail(f"is over {_DEAREST:,}; check the amount and `per`")
+    if isinstance(value, int) and value < -_DEAREST:
+        at.fail("is below zero; write 0 or more")
     number = Decimal(value)
     if not number.is_finite():
         at.fail(f"is {number}; write a number, like 2.5")
@@ -184,9 +217,11 @@ def _add_tiers(at: Where, rates: dict[str, Any], rate: dict[str, Any], per: int)
     mode = rate.get("mode", "cliff")
     if mode not in ("cliff", "graduated"):
         (at / "mode").fail(
-            f'is {str(mode)[:40]!r}; write "cliff" (the whole call) or "graduated" (what is above)'
+            f'is {shown(mode)!r}; write "cliff" (the whole call) or "graduated" (what is above)'
         )
     above = -1
+    if isinstance(rate["tiers"], list) and len(rate["tiers"]) > _MOST_TIERS:
+        (at / "tiers").fail(f"has over {_MOST_TIERS} tiers; write fewer")
     for spot, tier in tables(at / "tiers", rate["tiers"]):
         start = tier.get("above")
         if not isinstance(start, int) or isinstance(start, bool) or not above < start < _FURTHEST:
@@ -228,6 +263,9 @@ def _context(at: Where, context: object) -> dict[str, str]:
         or not all(isinstance(v, str) and v for v in context.values())
     ):
         at.fail('must be a table of texts, like { service_tier = "flex" } or { processing = "batch" }')
+    for key, value in context.items():
+        text(at, key)
+        text(at / key, value)
     return dict(context)
 
 

@@ -25,11 +25,12 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 from costmon.config.values import MONTHS, RESOURCE_PERS, Resource
-from costmon.pricing.where import Where, only, tables, text
+from costmon.pricing.where import Where, only, shown, tables, text
 from costmon.shim.cards import Card, make_card
 from costmon.shim.money import amount, to_nano
 from costmon.shim.timestamps import to_datetime, to_us
@@ -73,7 +74,7 @@ class ResourceRate(NamedTuple):
 
 class ResourcePrice(NamedTuple):
     """The prices of one resource, oldest first. `source` and `version` name where they are from ('builtin',
-    '2026.11.20')."""
+    '2026.11.20'); `url` is the page or table of the figures; `file` the name of the price file."""
 
     name: str
     kind: str
@@ -82,6 +83,8 @@ class ResourcePrice(NamedTuple):
     source: str = "user"
     version: str = ""
     checked: str = ""
+    url: str = ""
+    file: str = ""
 
     @property
     def unit(self) -> str:
@@ -144,6 +147,15 @@ def _per(rate: ResourceRate, at_us: int, month_s: int) -> tuple[int, int]:
     return (_DAY_S if rate.per == "day" else HOUR_S), 1
 
 
+def measure_of(rate: ResourceRate, at_us: int, month_s: int) -> tuple[str, Fraction]:
+    """(what the price of `rate` is per: 'h', 'd', 'month', 'year', 'GB', 'GiB-month' …; how much of the unit that is).
+
+    Args as in `card_at`: amounts so counted, times the price, are what they cost.
+    """
+    per, factor = _per(rate, at_us, month_s)
+    return {"hour": "h", "day": "d"}.get(rate.per, rate.per), Fraction(per, factor)
+
+
 def of_config(resource: Resource) -> ResourcePrice:
     """The price that config.toml itself gives a resource; it holds whenever the resource does."""
     rate = ResourceRate(
@@ -181,7 +193,7 @@ def read_resource(where: Where, table: Mapping[str, Any], *, dated: bool) -> Res
     name = text(where / "resource", table["resource"])
     kind = table["kind"]
     if not isinstance(kind, str) or kind not in RESOURCE_PERS:
-        (where / "kind").fail(f"is {str(kind)[:40]!r}; write {_choices(RESOURCE_PERS)}")
+        (where / "kind").fail(f"is {shown(kind)!r}; write {_choices(RESOURCE_PERS)}")
     currency = table["currency"]
     if (
         not isinstance(currency, str)
@@ -189,14 +201,14 @@ def read_resource(where: Where, table: Mapping[str, Any], *, dated: bool) -> Res
         or not currency.isalpha()
         or not currency.isupper()
     ):
-        (where / "currency").fail(f"is {str(currency)[:40]!r}; write three capital letters, like USD or KRW")
+        (where / "currency").fail(f"is {shown(currency)!r}; write three capital letters, like USD or KRW")
     if "source" in table:
         text(where / "source", table["source"])
     checked = table.get("checked", "")
     if checked != "" and (not isinstance(checked, date) or isinstance(checked, datetime)):
         (where / "checked").fail("must be a date without quotes, like 2026-11-20")
     rates = _rates(where, table, kind)
-    return ResourcePrice(name, kind, currency, rates, checked=str(checked))
+    return ResourcePrice(name, kind, currency, rates, checked=str(checked), url=table.get("source", ""))
 
 
 def _rates(where: Where, table: Mapping[str, Any], kind: str) -> tuple[ResourceRate, ...]:
@@ -219,9 +231,7 @@ def _rate(at: Where, rate: Mapping[str, Any], table: Mapping[str, Any], kind: st
             at.fail(f"has no {key}; add `{key} = …`")
     per = rate["per"]
     if not isinstance(per, str) or per not in RESOURCE_PERS[kind]:
-        (at / "per").fail(
-            f"is {str(per)[:40]!r}; a price of kind {kind} is per {_choices(RESOURCE_PERS[kind])}"
-        )
+        (at / "per").fail(f"is {shown(per)!r}; a price of kind {kind} is per {_choices(RESOURCE_PERS[kind])}")
     start, end = (_instant(at / key, rate[key]) if key in rate else None for key in ("from", "until"))
     if start is not None and end is not None and start >= end:
         (at / "until").fail("is not after from; prices hold from `from` up to, not including, `until`")
@@ -233,7 +243,7 @@ def _rate(at: Where, rate: Mapping[str, Any], table: Mapping[str, Any], kind: st
         (at / "increment_s").fail("is over a month; write seconds, like 3600")
     month = rate.get("month", table.get("month", "730h" if kind == "storage" else "calendar"))
     if month not in MONTHS:
-        (at / "month").fail(f"is {str(month)[:40]!r}; write {_choices(MONTHS)}")
+        (at / "month").fail(f"is {shown(month)!r}; write {_choices(MONTHS)}")
     price = _price(at / "amount", rate["amount"])
     return ResourceRate(start, end, per, price, free, _tiers(at / "tiers", rate, free), increment, month)
 
@@ -256,7 +266,11 @@ def _tiers(at: Where, rate: Mapping[str, Any], free: int) -> tuple[tuple[int, in
 
 def _price(at: Where, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
-        at.fail(f"is {str(value)[:40]!r}; write a number, like 2.5")
+        at.fail(f"is {shown(value)!r}; write a number, like 2.5")
+    if (
+        isinstance(value, int) and abs(value) > _DEAREST
+    ):  # before Decimal takes its time with a million digits
+        at.fail(f"is over {_DEAREST:,}, or below zero; check the amount and `per`")
     price = Decimal(value)
     if not price.is_finite():
         at.fail(f"is {price}; write a number, like 2.5")
@@ -272,7 +286,7 @@ def _price(at: Where, value: object) -> int:
 
 def _whole(at: Where, value: object, lowest: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= _MOST:
-        at.fail(f"is {str(value)[:40]!r}; write a whole number from {lowest} on")
+        at.fail(f"is {shown(value)!r}; write a whole number from {lowest} on")
     return value
 
 
@@ -307,7 +321,7 @@ def from_json(document: str) -> dict[str, ResourcePrice]:
 
 
 def _revived(fields: list[Any]) -> ResourcePrice:
-    price = ResourcePrice._make(fields)
+    price = ResourcePrice(*fields)  # a ledger of an earlier version has fewer
     rates = tuple(
         ResourceRate._make((*rate[:5], tuple((above, nano) for above, nano in rate[5]), *rate[6:]))
         for rate in price.rates

@@ -6,9 +6,11 @@ rounded to nano once, at the end.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from costmon.pricing.timetable import Share
 from costmon.shim.cards import Card, price
 from costmon.shim.money import Rate, divide_half_even
 
@@ -31,7 +33,9 @@ class Load:
 class Scenario:
     """What a load costs, exact nano of `currency`: the average call, a day, seven days, and `load.days` days.
 
-    `unpriced` names units without a price, `notes` what was assumed. All sums are None when nothing is known.
+    `unpriced` names units without a price, `notes` what was assumed. All sums are None when nothing is known. Where the
+    price depends on the hour of the week, `low` and `high` are the average call in its cheapest and dearest hours;
+    elsewhere they are None.
     """
 
     load: Load
@@ -39,10 +43,21 @@ class Scenario:
     call: Fraction | None
     unpriced: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    low: Fraction | None = None
+    high: Fraction | None = None
 
     def of_days(self, days: int) -> int | None:
         """Nano of so many days, rounded once, half to even."""
-        return None if self.call is None else whole_nano(self.call * self.load.calls_per_day * days)
+        return None if self.call is None else self._sum(self.call, days)
+
+    def range_of_days(self, days: int) -> tuple[int, int] | None:
+        """(all calls in the cheapest hours, all in the dearest) of so many days; None when every hour costs the same."""
+        if self.low is None or self.high is None:
+            return None
+        return self._sum(self.low, days), self._sum(self.high, days)
+
+    def _sum(self, call: Fraction, days: int) -> int:
+        return whole_nano(call * self.load.calls_per_day * days)
 
 
 def calls_per_day(every_seconds: Fraction) -> Fraction:
@@ -66,6 +81,44 @@ def scenario(card: Card | None, batch_card: Card | None, load: Load) -> Scenario
         return Scenario(load, card.currency, None, gaps + more, notes)
     mixed = (1 - load.batch_share) * usual + load.batch_share * batched
     return Scenario(load, card.currency, mixed, tuple(dict.fromkeys((*gaps, *more))), notes)
+
+
+NO_HOURS = "hours of the week"
+"""Stands in `unpriced` when some hours have no price."""
+
+
+def over_week(shares: Sequence[Share], load: Load, windows: Sequence[str] = ()) -> Scenario:
+    """`scenario` with calls spread evenly over the hours of a week.
+
+    Args:
+        shares: of (list card, batch card), as `Found.week_shares` gives them; together the whole week.
+        windows: the hours that differ, as texts to name.
+    """
+    parts = [(scenario(one.cards[0], one.cards[-1], load), one.share) for one in shares]
+    if len(parts) == 1:
+        return parts[0][0]
+    known = [(part, part.call, share) for part, share in parts if part.call is not None]
+    if not known:
+        return parts[0][0]
+    # Shares are of all hours: those without a price count nothing, and the sum is a lower bound.
+    call = sum((cost * share for _, cost, share in known), Fraction(0))
+    unpriced = [gap for part, _, _ in known for gap in part.unpriced]
+    notes = [note for part, _, _ in known for note in part.notes]
+    unpriced += [NO_HOURS] if len(known) < len(parts) else []
+    costs = [cost for _, cost, _ in known]
+    if min(costs) < max(costs):
+        hours = f" ({', '.join(windows)})" if windows else ""
+        notes.append(
+            f"the price depends on the hour{hours}; calls are taken to be spread evenly over the week"
+        )
+    return Scenario(
+        load,
+        known[0][0].currency,
+        call,
+        tuple(dict.fromkeys(unpriced)),
+        tuple(dict.fromkeys(notes)),
+        *((min(costs), max(costs)) if min(costs) < max(costs) else ()),
+    )
 
 
 def average_call(card: Card, load: Load) -> tuple[Fraction | None, tuple[str, ...]]:

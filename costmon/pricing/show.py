@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 from costmon import paths
 from costmon.errors import PriceError
-from costmon.pricing.catalog import Compiled, Row, compiled, provider_for
+from costmon.pricing.base import bundled_file
+from costmon.pricing.catalog import Compiled, compiled, provider_for
+from costmon.pricing.estimate import BATCH
+from costmon.pricing.scenario import Load, Scenario, over_week
+from costmon.pricing.timetable import Share, date_change, week_shares, windows_of
 from costmon.shim.cards import LAYERS, Card, Entry, find, find_card, resolve
 from costmon.shim.catalogue import read_catalog
 from costmon.shim.matching import names_of, served_by
 from costmon.shim.prices import MAKERS
+from costmon.shim.timestamps import until_text
 from costmon.shim.units import units
 
 Layers = list[tuple[int, str, str, list[Entry]]]
@@ -25,6 +31,8 @@ _BEDROCK = re.compile(
     re.IGNORECASE,
 )
 """The form of Bedrock's model and inference profile ids, 'us.anthropic.claude-…-v1:0'."""
+_PICTURES = ("image", "imagen", "dall-e", "flux", "stable-diffusion", "sdxl", "sora", "veo-", "video")
+_DAY_US = 86_400_000_000
 _NO_CONTEXT: Mapping[str, str] = {}
 
 
@@ -48,30 +56,44 @@ class Found(NamedTuple):
         varied = resolve(self.entry, card.provider, at_us, context, card.source, card.version)
         return varied if varied is not None else card
 
+    def week_shares(self, at_us: int) -> tuple[Share, ...]:
+        """The cards of (list price, batch price) over the hours of a week, by the prices of that date."""
+        card = self.card
+        found = week_shares(self.entry, card.provider, at_us, (_NO_CONTEXT, BATCH), card.source, card.version)
+        if any(one.cards[0] is not None for one in found):
+            return found
+        return (Share((card, self.in_context(at_us, BATCH)), Fraction(1)),)
+
+    def cost_of(self, at_us: int, load: Load) -> Scenario:
+        """What `load` costs by the prices of that date, spread evenly over the hours of the week."""
+        found = over_week(self.week_shares(at_us), load, windows_of(self.entry, at_us))
+        change = date_change(self.entry, at_us, at_us + load.days * _DAY_US)
+        if change is None:
+            return found
+        note = f"from {until_text(change)} on another price holds, which is not counted here"
+        return replace(found, notes=(*found.notes, note))
+
 
 class Catalogue:
-    """Every layer, read once; a provider's models are parsed when they are first asked for."""
+    """Every layer, read once. `resources` are servers, storage and traffic by name."""
 
     def __init__(self, everything: Compiled) -> None:
         self.problems = everything.problems
         self.source, self.version, self.checked = everything.source, everything.version, everything.checked
-        self._rows: dict[str, list[Row]] = {}
-        for row in sorted(everything.rows, key=lambda row: row[1]):
-            self._rows.setdefault(row[0], []).append(row)
+        self.resources = everything.resources
+        self._everything = everything
+        self._names = everything.providers
         self._layers: dict[str, Layers] = {}
         self._naming: dict[str, Any] | None = None
 
     @property
     def providers(self) -> list[str]:
-        return list(self._rows)
+        return list(self._names)
 
     def layers(self, provider: str) -> Layers:
         """A provider's layers as `cards.lookup` reads them, user first; none for an unknown one."""
         if provider not in self._layers:
-            rows = self._rows.get(provider, [])
-            self._layers[provider] = [
-                (layer, source, version, json.loads(models)) for _, layer, source, version, models in rows
-            ]
+            self._layers[provider] = self._everything.layers(provider)
         return self._layers[provider]
 
     def card(
@@ -86,7 +108,7 @@ class Catalogue:
         head, colon, rest = model.partition(":")
         if provider is not None:
             return self._find(model, [provider.lower()], model, at_us)
-        if colon and rest and head.lower() in self._rows:
+        if colon and rest and head.lower() in self._names:
             found = self._find(rest, [head.lower()], model, at_us)
             if found is not None:
                 return found
@@ -115,19 +137,31 @@ class Catalogue:
                         return Found(card, LAYERS[layer], entry, (), ())
         return None
 
+    def origin(self, found: Found) -> tuple[str, str]:
+        """(the page or table a price is from, the day it was checked or released); '' = it does not say."""
+        if found.layer == "base":
+            return f"{self.source} {self.version}", str(self.checked or "")
+        return str(found.entry.get("source", "")), str(found.entry.get("checked", ""))
+
     def similar(self, model: str, count: int = 3) -> tuple[str, ...]:
         """Names like `model`, to suggest; never to price by."""
         from difflib import get_close_matches
 
-        names = {entry["id"].lower(): entry["id"] for name in self._rows for entry in self._models(name)}
+        names = {entry["id"].lower(): entry["id"] for name in self._names for entry in self._models(name)}
         near = get_close_matches(model.lower()[:_MAX_NAME], names, n=count)
         return tuple(names[name] for name in near)
+
+    def similar_resources(self, name: str) -> tuple[str, ...]:
+        """Resources with a name like `name`."""
+        from difflib import get_close_matches
+
+        return tuple(get_close_matches(name.lower()[:_MAX_NAME], self.resources, n=3))
 
     def similar_providers(self, provider: str) -> tuple[str, ...]:
         """Providers with a name like `provider`."""
         from difflib import get_close_matches
 
-        return tuple(get_close_matches(provider.lower()[:_MAX_NAME], self._rows, n=3))
+        return tuple(get_close_matches(provider.lower()[:_MAX_NAME], self._names, n=3))
 
     def _models(self, provider: str) -> Iterable[Entry]:
         for _, _, _, models in self.layers(provider):
@@ -176,17 +210,24 @@ class Catalogue:
     def maker(self, model: str) -> str:
         """The provider whose naming rule `model` follows ('claude…' is anthropic's), '' if none does."""
         if self._naming is None:
-            self._naming = _naming_rules()
+            self._naming = _naming_rules(self._everything.base)
         return provider_for(self._naming, model) or ""
 
 
-def _naming_rules() -> dict[str, Any]:
-    """catalog.json without its models; what `provider_for` needs of it."""
+def _naming_rules(base: Mapping[str, Any]) -> dict[str, Any]:
+    """What `provider_for` needs of the base; of the bundled one where an updated one has no rules."""
+    found = _rules_of(base)
+    if found or not base:
+        return {"providers": found}
     try:
-        parts = read_catalog(os.path.join(paths.bundled("pricing"), "catalog.json"))["providers"]
+        return {"providers": _rules_of(read_catalog(bundled_file()))}
     except (OSError, ValueError):
         return {"providers": {}}
-    return {"providers": {name: {"match": part["match"]} for name, part in parts.items() if "match" in part}}
+
+
+def _rules_of(base: Mapping[str, Any]) -> dict[str, Any]:
+    parts = base.get("providers", {})
+    return {name: {"match": part["match"]} for name, part in parts.items() if "match" in part}
 
 
 def open_catalogue(user_file: str | None) -> Catalogue:
@@ -194,17 +235,24 @@ def open_catalogue(user_file: str | None) -> Catalogue:
     return Catalogue(compiled(user_file))
 
 
-def find_or_fail(catalogue: Catalogue, model: str, provider: str | None, at_us: int) -> Found:
-    """`catalogue.find`. Raises UnpricedError, with the file to edit, the lines to paste and names like it."""
+def find_or_fail(
+    catalogue: Catalogue, model: str, provider: str | None, at_us: int, *, seen: str = ""
+) -> Found:
+    """`catalogue.find`. Raises UnpricedError, with the file to edit, the lines to paste and names like it.
+
+    Args:
+        seen: the provider that is known to have served it, for the lines to paste.
+    """
     found = catalogue.find(model, provider, at_us)
     if found is not None:
         return found
     where = f" at {provider}" if provider else ""
-    similar = catalogue.similar(model)
+    similar = (*catalogue.similar(model), *catalogue.similar_resources(model))
     hint = f"; names like it: {', '.join(similar)}" if similar else ""
+    per = "" if _likely_units(model) == ["requests"] else ", in USD per million tokens"
+    pasted = stub(model, provider or seen or catalogue.maker(model))
     raise UnpricedError(
-        f"no price for {model}{where} at that time; add it to {paths.user_prices_file()}, in USD per million "
-        f"tokens{hint}:\n{stub(model, provider or catalogue.maker(model))}"
+        f"no price for {model}{where} at that time; add it to {paths.user_prices_file()}{per}{hint}:\n{pasted}"
     )
 
 
@@ -212,16 +260,16 @@ def stub(model: str, provider: str | None, priced_units: Iterable[str] = ()) -> 
     """The lines that price a model in prices.toml, to paste and fill in; by default of input and output tokens.
 
     `priced_units` are units of `costmon.shim.units`, such as 'audio_seconds'. A '?' left in prices nothing: the file is
-    then refused with the place of it.
+    then refused with the place of it, also for the provider where nobody knows it.
     """
-    wanted = [unit for unit in priced_units if unit in units()] or ["input_tokens", "output_tokens"]
+    wanted = [unit for unit in priced_units if unit in units()] or _likely_units(model)
     keys = [unit.removesuffix("_tokens") for unit in wanted]
     rates = [f'{key} = "?"   # USD per {_per(unit)}' for key, unit in zip(keys, wanted, strict=True)]
     return "\n".join(
         (
             "schema = 1                # once, at the top",
             "[[price]]",
-            f"provider = {json.dumps(provider or 'openai')}",
+            f"provider = {json.dumps(provider or '?', ensure_ascii=False)}",
             f"model = {json.dumps(model, ensure_ascii=False)}",
             'currency = "USD"',
             "[[price.rate]]",
@@ -230,7 +278,15 @@ def stub(model: str, provider: str | None, priced_units: Iterable[str] = ()) -> 
     )
 
 
+def _likely_units(model: str) -> list[str]:
+    """What a model of that name is probably charged by: pictures and films by the call."""
+    name = model.lower()
+    return ["requests"] if any(word in name for word in _PICTURES) else ["input_tokens", "output_tokens"]
+
+
 def _per(unit: str) -> str:
     if unit.endswith("_tokens"):
         return "million tokens"
+    if unit == "requests":
+        return "1,000 calls"
     return "hour" if units()[unit].per == 3600 else f"{units()[unit].per:,}"

@@ -46,7 +46,17 @@ def only(at: Where, table: Mapping[str, Any], allowed: tuple[str, ...]) -> None:
 
 
 def text(at: Where, value: object) -> str:
-    """`value` as a text in quotes of sensible length."""
+    """`value` as a text in quotes of sensible length, which a terminal can show."""
     if not isinstance(value, str) or not value.strip() or len(value) > MAX_TEXT:
         at.fail("must be a text in quotes, not empty and at most 500 characters")
+    if not value.isprintable():
+        at.fail("has a character that cannot be shown (a control or direction mark, a line break); remove it")
     return value
+
+
+def shown(value: object) -> str:
+    """The beginning of a value of any type, for a sentence."""
+    try:
+        return str(value)[:40]
+    except ValueError:  # Python writes no integer of thousands of digits
+        return "a number of thousands of digits"

@@ -12,17 +12,39 @@ from typing import TYPE_CHECKING, Any
 
 from costmon.shim import schema
 from costmon.shim.events import TOKEN_COLUMNS, Attempt, Settlement, clean
-from costmon.shim.money import Rate, convert
+from costmon.shim.faults import report
+from costmon.shim.money import NANO, Rate, convert
 from costmon.shim.owner import is_gone, owner
 from costmon.shim.policy import Budget, Period, local_day_at
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
+_LARGE_UNITS = frozenset({"USD", "EUR", "GBP", "CHF", "CAD", "AUD", "CNY"})
 LEASE_US = 600 * 1_000_000
-MOST = 2**61  # nano one call can hold or cost in one budget: beyond it a sum would not fit into a column
+MOST = 2**59  # nano one call can hold or cost in one budget
+_MOST_SUM = 2**61  # where a budget's sums stop: all of them together still fit into a column
 SLOT_US = 900 * 1_000_000  # every time zone's day starts on a quarter hour
 Charge = list[int]
+
+
+def most(currency: str) -> int:
+    """The most one event can cost, nano: 10 million units, 100 million in a currency of small units.
+
+    A price that is wrong by a factor of a million must not make sums that no column holds: 900 such events still
+    add up to an integer, and 90 in a currency of small units.
+    """
+    return 10**16 if currency in _LARGE_UNITS else 10**17
+
+
+def bounded(attempt: Attempt, settlement: Settlement) -> Settlement:
+    """The settlement; one that costs more than an event can becomes one of unknown cost, charged at the most."""
+    highest = most(settlement.currency)
+    if settlement.cost is not None and settlement.cost > highest:
+        report("cost", f"a call would cost over {highest // NANO:,} {settlement.currency}: kept as unknown")
+        settlement = settlement._replace(cost=None, cost_status="unknown")
+    charged = min(settlement.charge, most(attempt.currency))
+    return settlement if charged == settlement.charge else settlement._replace(charge=charged)
 
 
 def charge(budget: Budget, period: Period, reserved: int, rate: Rate) -> Charge:
@@ -40,7 +62,7 @@ def reserve(db: Connection, attempt: Attempt, charges: list[Charge]) -> None:
     """Insert the reservation whose money `charges` already hold."""
     a = attempt
     values = (
-        a.id, a.created_at, a.created_at + LEASE_US, owner(), a.estimate, _text(charges), a.source, a.app, a.route, a.job,
+        a.id, a.created_at, a.created_at + LEASE_US, owner(), _estimate(a), _text(charges), a.source, a.app, a.route, a.job,
         int(a.essential), a.api, a.provider, a.model, a.endpoint, a.currency, int(a.assumed), a.fingerprint or None,
     )  # fmt: skip
     db.execute(_RESERVE, values)
@@ -54,6 +76,7 @@ def settle(
     An event whose reservation could not be written is inserted all the same. One already settled for good stays; one
     settled as an orphan is replaced, its owner having come back.
     """
+    settlement = bounded(attempt, settlement)
     sql, calls = _INSERT, int(attempt.source != METER)
     if db.execute(_RELEASE_AS_HELD, (attempt.id, _text(charges))).rowcount != 1:
         released = db.execute(_RELEASE, (attempt.id,)).fetchall()
@@ -147,6 +170,10 @@ def _settle_orphan(db: Connection, event_id: str, machine: str, now: int) -> Non
     _book_all(db, settled, settlement)
 
 
+def _estimate(attempt: Attempt) -> int:
+    return min(attempt.estimate, most(attempt.currency))
+
+
 def _settled(entry: Charge, settlement: Settlement) -> Charge:
     budget_id, start, reserved, _, numerator, denominator = entry
     charged = min(convert(settlement.charge, Rate(numerator, denominator)), MOST)
@@ -189,7 +216,7 @@ def _event_row(db: Connection, a: Attempt, charges: list[Charge], machine: str, 
         a.created_at, s.settled_at, _day_of(db, a.created_at), machine, a.source, a.app, a.route, a.job,
         int(a.essential), a.api, a.provider, a.model, a.endpoint, s.outcome, s.status_code, clean(s.error) or None,
         s.usage_status, *[usage.get(name) for name in TOKEN_COLUMNS], json.dumps(other) if other else None,
-        clean(s.service_tier, 40) or None, a.estimate, s.charge, s.cost, s.currency, s.cost_status, s.price_version,
+        clean(s.service_tier, 40) or None, _estimate(a), s.charge, s.cost, s.currency, s.cost_status, s.price_version,
         s.duration_us, s.first_token_us, clean(s.request_id) or None, _text(charges), s.note, a.fingerprint or None,
         clean(s.response_id) or None, a.id,
     ]  # fmt: skip
@@ -249,9 +276,9 @@ _RELEASE = "delete from reservation where id = ? returning charges"
 _SETTLED = "select note, charges, cost is null from event where id = ?"
 _TAKE = f"delete from reservation where id = ? returning {_RESERVATION}"  # noqa: S608 - names are ours
 _HOLD = "update budget_period set reserved = reserved + ? where budget_id = ? and start_at = ?"
-_SPENT = """update budget_period set reserved = reserved - ?, spent = spent + ?, calls = calls + ?,
-            unpriced = unpriced + ? where """
-_ASSUMED = _SPENT.replace("spent = spent", "assumed = assumed")
+_SPENT = f"""update budget_period set reserved = reserved - ?, spent = min(spent + ?, {_MOST_SUM}), calls = calls + ?,
+            unpriced = unpriced + ? where """  # noqa: S608 - an integer of ours
+_ASSUMED = _SPENT.replace("spent = min(spent", "assumed = min(assumed")
 _ONE = "budget_id = ? and start_at = ? returning budget_id, spent + assumed"
 _TWO = "(budget_id = ? and start_at = ?) or " + _ONE
 _BOOK = (_SPENT + _ONE, _SPENT + _TWO)

@@ -21,7 +21,7 @@ made from; `week`, aliases and graduated rates are ours.
 An alias has no prices of its own: {"id": "prod-chat-*", "match": …, "prices": [], "alias": ["azure", "gpt-4o"]}. A graduated
 rate is {"price": "0", "graduated": [[100, "0.09"]]}: above 100 units (of what the rate is per, a decimal text if not
 whole; counted from the start of the month) each further unit costs the second price. An entry of a price file names
-that `file`.
+that `file`, and may say the `source` of its figures and the day they were `checked`.
 
 Usage is inclusive: `input_tokens` contains cache reads and writes, `output_tokens` contains reasoning.
 """
@@ -35,7 +35,7 @@ from typing import Any, NamedTuple
 from costmon.shim.matching import Entry as Entry
 from costmon.shim.matching import find as find
 from costmon.shim.matching import matches as matches
-from costmon.shim.matching import names_of
+from costmon.shim.matching import names_of, odd
 from costmon.shim.money import NANO, amount, divide_half_even
 from costmon.shim.units import BEFORE, REASONING, Shape, shape_of, units
 
@@ -115,7 +115,7 @@ def lookup(
     unknown."""
     for _, source, version, models in rows:
         entry = find(models, model)
-        card = None if entry is None else resolve(entry, provider, at_us, context, source, version)
+        card = None if entry is None else _sound_card(entry, provider, at_us, context, source, version)
         if card is not None:
             return card
     return None
@@ -146,12 +146,34 @@ def _find_card(
             if entry is None:
                 continue
             if "alias" in entry:
-                target, meant = entry["alias"]
-                return _find_card(layers_of, target, meant, at_us, context, (*seen, (provider, model)))
-            card = resolve(entry, name, at_us, context, source, version)
+                aimed = _aim(entry)
+                if aimed is None:
+                    continue
+                return _find_card(layers_of, *aimed, at_us, context, (*seen, (provider, model)))
+            card = _sound_card(entry, name, at_us, context, source, version)
             if card is not None:
                 return card
     return None
+
+
+def _aim(entry: Entry) -> tuple[str, str] | None:
+    """(provider, model) an alias means, None if it is none."""
+    aim = entry["alias"]
+    if isinstance(aim, list | tuple) and len(aim) == 2 and all(isinstance(name, str) for name in aim):
+        return aim[0], aim[1]
+    odd(TypeError())
+    return None
+
+
+def _sound_card(
+    entry: Entry, provider: str, at_us: int, context: Mapping[str, str], source: str, version: str
+) -> Card | None:
+    """`resolve`, and None for an entry that is none: whatever wrote it, calls go on."""
+    try:
+        return resolve(entry, provider, at_us, context, source, version)
+    except Exception as error:
+        odd(error)
+        return None
 
 
 def resolve(
@@ -172,9 +194,10 @@ def resolve(
     if context:
         rates, chosen, unpriced = _vary(entry, moment, rates, _asked(context))
     known = {key: _rate(key, value) for key, value in sorted(rates.items()) if key in units()}
-    return make_card(
-        provider, entry["id"], entry.get("currency", "USD"), known, source, version, chosen, unpriced
-    )
+    model, currency = entry["id"], entry.get("currency", "USD")
+    if not (isinstance(model, str) and isinstance(currency, str) and len(currency) == 3):
+        raise TypeError("an entry of the catalogue has no id, or no currency")
+    return make_card(provider, model, currency, known, source, version, chosen, unpriced)
 
 
 def make_card(
@@ -309,8 +332,10 @@ def _rate(key: str, value: str | list[Any] | dict[str, Any]) -> dict[str, Any]:
 
 
 def nano_of(price: str) -> int:
-    """A decimal text with at most 9 places as an integer of 1e-9."""
+    """A decimal text with at most 9 places as an integer of 1e-9. Raises ValueError for any other text."""
     whole, _, places = price.partition(".")
+    if whole.startswith("-"):
+        raise ValueError("a price is below zero")
     return int(whole) * NANO + int(f"{places:0<9}"[:9])
 
 

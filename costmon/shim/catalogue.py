@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from costmon.shim.cards import Card, moment_of, nano_of, rates_at, resolve
-from costmon.shim.matching import Entry
+from costmon.shim.cards import Card, Moment, moment_of, nano_of, rates_at, resolve
+from costmon.shim.matching import Entry, odd
 
 _NOT_TEXT = (
     "audio",
@@ -35,8 +35,7 @@ def dearest(models: Iterable[Entry], provider: str, at_us: int, source: str, ver
     list), one that does.
     """
     moment = moment_of(at_us)
-    found = [(_token_sum(rates_at(entry, moment)), entry) for entry in models if _is_text(entry)]
-    priced = [(cost, entry) for cost, entry in found if cost]
+    priced = [(cost, entry) for entry in models if (cost := _text_cost(entry, moment))]
     listed = [(cost, entry) for cost, entry in priced if "variants" in entry]
     chosen = listed if 4 * len(listed) >= len(priced) else priced
     if not chosen:
@@ -45,15 +44,29 @@ def dearest(models: Iterable[Entry], provider: str, at_us: int, source: str, ver
     return resolve(entry, provider, at_us, {}, source, version)
 
 
+def _text_cost(entry: Entry, moment: Moment) -> int:
+    """`_token_sum` of a current text model, 0 of any other entry, or of what is none."""
+    try:
+        return _token_sum(rates_at(entry, moment)) if _is_text(entry) else 0
+    except Exception as error:
+        odd(error)
+        return 0
+
+
 def _is_text(entry: Entry) -> bool:
     return not entry.get("deprecated") and not any(word in entry["id"].lower() for word in _NOT_TEXT)
 
 
 def _token_sum(rates: Mapping[str, Any]) -> int:
-    """Nano of a million input and a million output tokens; 0 unless both have a price."""
+    """Nano of a million input and a million output tokens; 0 unless both have a price from the first on."""
     pair = [rates.get("input_tokens"), rates.get("output_tokens")]
-    nanos = [nano_of(rate if isinstance(rate, str) else rate[0]) for rate in pair if rate]
+    nanos = [nano_of(_first_price(rate)) for rate in pair if rate]
     return sum(nanos) if len(nanos) == 2 and all(nanos) else 0
+
+
+def _first_price(rate: str | list[Any] | dict[str, Any]) -> str:
+    found = rate if isinstance(rate, str) else rate["price"] if isinstance(rate, dict) else rate[0]
+    return str(found)
 
 
 def models_of(catalog: Mapping[str, Any], provider: str) -> list[Entry]:

@@ -11,7 +11,7 @@ from costmon.shim.events import Attempt, Usage, clean
 from costmon.shim.money import convert
 from costmon.shim.outputs import Outputs
 from costmon.shim.policy import Policy
-from costmon.shim.prices import Prices
+from costmon.shim.prices import Prices, price
 from costmon.shim.units import OUTPUT_BYTES
 
 if TYPE_CHECKING:
@@ -83,10 +83,9 @@ class Costing:
         usage = {"input_tokens": call.input_tokens, "output_tokens": output, **(call.units or {})}
         output = usage["output_tokens"]
         card = self._card(db, call, call.model, now, "")
-        if card is not None:
-            nano = cards.price(card, usage).nano or (
-                0 if card.plan.free else 1
-            )  # what is not free always counts
+        priced = price(card, usage) if card is not None else None
+        if card is not None and priced is not None:
+            nano = priced.nano or (0 if card.plan.free else 1)  # what is not free always counts
             return Estimate(nano, card.currency, output_tokens=output)
         if rules.unknown_price == "refuse":
             raise _unpriced(call)
@@ -121,8 +120,8 @@ class Costing:
     def _priced(self, db: Connection, rules: Policy, attempt: Attempt, o: Outcome, card: Card) -> Cost:
         self._prices.keep(db, card, attempt.created_at)
         version = cards.price_version(card)
-        priced = cards.price(card, _units(_usage(attempt, o)))
-        if priced.nano is None:  # not one of the reported units has a price
+        priced = price(card, _units(_usage(attempt, o)))
+        if priced is None or priced.nano is None:  # not one of the reported units has a price
             return Cost(None, card.currency, "unknown", attempt.estimate, version)
         rate = rules.rate(card.currency, attempt.currency, attempt.created_at)
         charge = convert(priced.nano, rate) if rate is not None else attempt.estimate

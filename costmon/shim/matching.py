@@ -7,6 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 Entry = dict[str, Any]
+LONGEST = 200
+"""Characters of the longest name that is compared with a pattern (names of calls are cut there)."""
+_GOOGLES = (
+    "^(?!.*-[tT][tT][sS](?:$|-))"  # known to be quick: a first price need not load what would find that out
+)
 _MAX_REMEMBERED = 500
 # Gateways' names for a provider where they differ from the catalogue's (LiteLLM's prefixes).
 _GATEWAY_NAMES = {
@@ -77,11 +82,21 @@ def _first(models: Iterable[Entry], text: str) -> Entry | None:
 
 def _first_of(models: Iterable[Entry], text: str) -> Entry | None:
     for entry in models:
-        clause = entry["match"]
-        names = clause.get("in")
-        if text in names if names is not None else matches(clause, text):
-            return entry
+        try:
+            clause = entry["match"]
+            names = clause.get("in")
+            if text in names if names is not None else matches(clause, text):
+                return entry
+        except Exception as error:  # one entry that is none takes away no other
+            odd(error)
     return None
+
+
+def odd(error: Exception) -> None:
+    """Report that an entry of the catalogue is not used, being none."""
+    from costmon.shim.faults import report
+
+    report("prices", f"costmon skips a broken entry of its price catalogue: {type(error).__name__}")
 
 
 class Models:
@@ -118,10 +133,19 @@ class Models:
     def _entry(self, i: int) -> Entry:
         entry = self._entries[i]
         if isinstance(entry, str):
-            import json
-
-            entry = self._entries[i] = json.loads(entry)
+            entry = self._entries[i] = _parsed(entry)
         return entry
+
+
+def _parsed(line: str) -> Entry:
+    import json
+
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        odd(error)
+        return {"match": {}}
+    return found if isinstance(found, dict) else {"match": {}}
 
 
 def _names_another(line: str, quoted: str) -> bool:
@@ -131,7 +155,7 @@ def _names_another(line: str, quoted: str) -> bool:
     if kind == "equals":
         return not line.startswith(quoted, at + 19)
     if kind.startswith('in":['):
-        return f'"{quoted}' not in line[at : line.find("]", at)]
+        return line.find(f'"{quoted}', at) < 0  # to the end of the line: a name may hold a ] itself
     return False
 
 
@@ -158,6 +182,15 @@ def matches(clause: Mapping[str, Any], text: str) -> bool:
 
 
 def _searches(pattern: str, text: str) -> bool:
+    if len(text) > LONGEST:
+        return False
+    # Without these signs nothing can match in a second way.
+    if pattern != _GOOGLES and ("(" in pattern or any(sign in pattern for sign in "*+?|,")):
+        from costmon.shim.patterns import is_quick
+
+        # Anybody may have written the pattern, and all apps wait while it is searched.
+        if not is_quick(pattern):
+            return False
     import re
 
     return re.search(pattern, text) is not None

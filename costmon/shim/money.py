@@ -70,7 +70,7 @@ def convert(nano: int, rate: Rate) -> int:
 def amount(nano: int) -> str:
     """Plain decimal digits without exponent or trailing zeros: '0.0012', '15000', '-3.5'."""
     sign = "-" if nano < 0 else ""
-    whole, fraction = divmod(abs(nano), NANO)
+    whole, fraction = divmod(abs(int(nano)), NANO)  # a sum too large for SQLite's integers is a float there
     return f"{sign}{whole}" + (f".{fraction:09d}".rstrip("0") if fraction else "")
 
 
@@ -82,6 +82,7 @@ def format_money(nano: int, currency: str, *, places: int | None = None) -> str:
     Args:
         places: force that many decimals; default: by currency, with more digits while the sum is small.
     """
+    nano = int(nano)  # as in `amount`
     sign = "-" if nano < 0 else ""
     symbol = _SYMBOLS.get(currency, f"{currency} ")
     decimals = places if places is not None else _places(abs(nano), currency)
@@ -95,6 +96,22 @@ def format_money(nano: int, currency: str, *, places: int | None = None) -> str:
         usual = 0 if currency in _NO_DECIMALS else 2
         digits = digits[:usual] + digits[usual:].rstrip("0")
     return f"{sign}{symbol}{whole:,}" + (f".{digits}" if digits else "")
+
+
+def fine_money(nano: int, currency: str, *, digits: int = 3) -> str:
+    """With the decimals that matter for comparing: '$0.0012', '$2.4192'; a currency without coins as in `format_money`.
+
+    Args:
+        digits: how many digits that count a sum below 1 has at least, as far as nano go.
+    """
+    if currency in _NO_DECIMALS:
+        return format_money(nano, currency)
+    size = abs(nano)
+    places = 4 if size < 100 * NANO else 2
+    if size < NANO:
+        places = min(9, max(6, 9 - len(str(size)) + digits))
+    head, _, decimals = format_money(nano, currency, places=places).partition(".")
+    return f"{head}.{decimals[:2]}{decimals[2:].rstrip('0')}"
 
 
 def has_decimals(currency: str) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from costmon.shim import cards, catalogue, matching
 from costmon.shim.events import Usage
+from costmon.shim.faults import guarded
 from costmon.shim.money import NANO, divide_half_even
 
 if TYPE_CHECKING:
@@ -26,8 +27,10 @@ MAKERS = (
     "zhipuai",
     "minimax",
 )
-_MINUTE_US = 60_000_000
+_SECOND_US = 1_000_000
+_MINUTE_US = 60 * _SECOND_US
 _MAX_CACHED = 2000
+_BASE = 2
 _LAST_RESORT_PER_TOKEN = (
     75_000  # nano USD: $75 per million, the dearest maker's list price of a current text model
 )
@@ -43,6 +46,7 @@ class Prices:
         self._dearest: dict[str, cards.Card | None] = {}
         self._kept: set[str] = set()
         self._pending: set[str] = set()
+        self._step_us = _MINUTE_US  # for so long a card holds: prices seldom change within a minute
 
     def card(
         self, db: Connection, provider: str, model: str, at: int, tier: str, *, anywhere: bool
@@ -51,12 +55,16 @@ class Prices:
 
         `anywhere`: the host is no known provider, so a catalogue model of any maker costs its list price.
         """
-        key = (provider, model, tier + ("*" if anywhere else ""), at // _MINUTE_US)
-        if key not in self._cards:
-            if len(self._cards) >= _MAX_CACHED:
-                self._cards.clear()
-            self._cards[key] = self._find(db, provider, model, at, tier, anywhere=anywhere)
-        return self._cards[key]
+        asked = tier + ("*" if anywhere else "")
+        key = (provider, model, asked, at // self._step_us)
+        if key in self._cards:
+            return self._cards[key]
+        if len(self._cards) >= _MAX_CACHED:
+            self._cards.clear()
+        found = self._find(db, provider, model, at, tier, anywhere=anywhere)
+        # Only now are the rows known, and with them how long a card holds.
+        self._cards[provider, model, asked, at // self._step_us] = found
+        return found
 
     def assumed(self, db: Connection, provider: str, family: str, at: int, setting: str, usage: Usage) -> int:
         """What enforcement assumes a call of unknown price costs, nano USD.
@@ -70,10 +78,11 @@ class Prices:
             rate = Decimal(setting)
             return divide_half_even(int(rate * NANO) * tokens, 1_000_000)
         card = self._dearest_of(db, provider, at) or self._dearest_of(db, family, at)
-        if card is None:
-            return _LAST_RESORT_PER_TOKEN * tokens
         plain = {name: usage.get(name, 0) for name in ("input_tokens", "output_tokens")}
-        return cards.price(card, plain).nano or 0
+        priced = price(card, plain) if card is not None and card.currency == "USD" else None
+        if priced is None:
+            return _LAST_RESORT_PER_TOKEN * tokens
+        return priced.nano or 0
 
     def keep(self, db: Connection, card: cards.Card, now: int) -> None:
         """Every card ever used stays in the ledger, so that its costs can be explained for good."""
@@ -112,17 +121,50 @@ class Prices:
                 (provider,),
             ).fetchall()
             self._rows[provider] = [
-                (layer, source, version, matching.Models(text) if "\n" in text else json.loads(text))
+                (layer, str(source), str(version), models)
                 for layer, source, version, text in found
+                if (models := _models(text)) is not None
             ]
+            if any(_changes_within_a_minute(layer, text) for layer, *_, text in found):
+                self._step_us = _SECOND_US
         return self._rows[provider]
 
     def _dearest_of(self, db: Connection, provider: str, at: int) -> cards.Card | None:
         if provider not in self._dearest:
             layers = self._of(db, provider)
             found = [
-                catalogue.dearest(models, provider, at, source, version)
+                guarded("find a price to assume", catalogue.dearest, models, provider, at, source, version)
                 for _, source, version, models in layers[-1:]
             ]
             self._dearest[provider] = found[0] if found else None
         return self._dearest[provider]
+
+
+def price(card: cards.Card, usage: Usage) -> cards.Priced | None:
+    """`cards.price`, and None for a card that cannot price, being made of a broken entry."""
+    return guarded("price a call", cards.price, card, usage)
+
+
+def _models(text: object) -> Iterable[dict[str, Any]] | None:
+    """The entries of a row, None if it has none."""
+    try:
+        if not isinstance(text, str):
+            raise TypeError
+        found = matching.Models(text) if "\n" in text else json.loads(text)
+        if not isinstance(found, list | matching.Models):
+            raise TypeError
+        return found
+    except Exception as error:
+        matching.odd(error)
+        return None
+
+
+def _changes_within_a_minute(layer: int, text: object) -> bool:
+    """Whether a row has a price that may change on a second that is no full minute."""
+    if not isinstance(text, str):
+        return False
+    if layer == _BASE:  # has dates, and times of day with or without seconds
+        return any(part.partition("]")[0].count(":") > 2 for part in text.split('"time":[')[1:])
+    import re
+
+    return re.search(r'T\d\d:\d\d:(?!00)\d\d"', text) is not None

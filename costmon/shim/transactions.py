@@ -96,10 +96,10 @@ class Transactions:
     ) -> tuple[Estimate, SpendBlocked | None]:
         """What to reserve, and what refuses a call whose price is unknown and must not be."""
         try:
-            return self.costing.estimate(db, current, call, app, now), None
+            return _bounded(self.costing.estimate(db, current, call, app, now)), None
         except SpendBlocked as blocked:
             assuming = current._replace(unknown_price="dearest")
-            return self.costing.estimate(db, assuming, call, app, now), blocked
+            return _bounded(self.costing.estimate(db, assuming, call, app, now)), blocked
 
     def _hold(
         self,
@@ -185,7 +185,7 @@ class Transactions:
         self, db: Connection, current: policy.Policy, held: Open, o: Outcome, now: int
     ) -> Settlement:
         cost = self.costing.cost(db, current, held, o)
-        return Settlement(
+        settlement = Settlement(
             settled_at=now, outcome=o.outcome,
             usage_status="none" if o.usage is None else "estimated" if o.estimated else "reported",
             usage=o.usage or {}, cost=cost.nano, currency=cost.currency,
@@ -193,6 +193,11 @@ class Transactions:
             status_code=o.status_code, error=o.error, service_tier=o.service_tier, duration_us=o.duration_us,
             first_token_us=o.first_token_us, request_id=o.request_id, response_id=o.response_id,
         )  # fmt: skip
+        return booking.bounded(held.attempt, settlement)
+
+
+def _bounded(estimate: Estimate) -> Estimate:
+    return estimate._replace(nano=min(estimate.nano, booking.most(estimate.currency)))
 
 
 class _Refusals:

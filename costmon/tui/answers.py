@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import NamedTuple
 
 from costmon.pricing.breakeven import BreakEven, Comparison, Server, break_even, compare
 from costmon.pricing.estimate import Band, Call, Estimate, estimate, exactly, output_band
-from costmon.pricing.scenario import Scenario, converted, exact_nano, scenario, whole_nano
+from costmon.pricing.scenario import Load, Scenario, converted, scenario, whole_nano
 from costmon.pricing.show import Found
+from costmon.pricing.timetable import window_said
 from costmon.pricing.tokens import count_tokens
 from costmon.shim.cards import price_version
 from costmon.shim.money import convert
@@ -103,8 +105,10 @@ def _call_line(book: PriceBook, question: CallQuestion, name: str) -> _Line:
         output, note = exactly(question.output), ""
     done = estimate(card, Call(tokens, output, question.cached))
     if note and card is not None:
-        note = note.replace("; --output-tokens or --max-output says more", "")
-        done = Estimate(done.call, done.cost, done.currency, done.status, done.unpriced, (note, *done.notes))
+        done = replace(done, notes=(note, *done.notes))
+    window = window_said(found.entry, question.at_us) if found is not None else ""
+    if window:
+        done = replace(done, notes=(*done.notes, window))
     return _Line(name, found, done, method)
 
 
@@ -179,8 +183,8 @@ def _scenario(book: PriceBook, question: MonthQuestion, name: str) -> tuple[Foun
     found = book.find(name, question.at_us)
     if found is None:
         return None, scenario(None, None, question.load)
-    batch = book.batch_card(found.card, question.at_us) if question.load.batch_share else None
-    return found, scenario(found.card, batch, question.load)
+    at_us = question.at_us
+    return found, found.cost_of(at_us, question.load)
 
 
 def _month_row(
@@ -190,13 +194,19 @@ def _month_row(
         return _unknown(book, name)
     missing = _missing(result)
     notes = [_source(found), *(Note(note) for note in result.notes)]
+    between = result.range_of_days(result.load.days)
+    if between is not None:
+        low, high = (fine_money(nano, result.currency) for nano in between)
+        notes.append(
+            Note(f"{_span(result.load.days)}: {low} in the cheapest hours alone, {high} in the dearest", "")
+        )
     if missing:
         notes.append(Note(f"no price for {safe(', '.join(missing))}", "warn"))
     if result.call is None:
         return Row(name, (), tuple(notes), said="unknown cost")
     bound, days = ("≥ " if missing else ""), result.load.days
     sums = [("a call", whole_nano(result.call)), ("a day", result.of_days(1)), ("a week", result.of_days(7))]
-    cells = [Cell(head, bound + fine_money(nano or 0, result.currency)) for head, nano in sums]
+    cells = [Cell(head, bound + fine_money(nano or 0, result.currency, digits=6)) for head, nano in sums]
     total = result.of_days(days) or 0
     span = _span(days)
     cells.append(Cell(span, bound + fine_money(total, result.currency), "strong"))
@@ -245,7 +255,9 @@ def _server_row(book: PriceBook, question: ServerQuestion, name: str) -> Row:
     if found is None:
         return _unknown(book, name)
     card = found.card
-    api, gaps = exact_nano(card, {"input_tokens": question.input, "output_tokens": question.output})
+    load = Load(Fraction(1), question.input, question.output)
+    request = found.cost_of(question.at_us, load)
+    api, gaps = request.call, request.unpriced
     if api is None or gaps:
         missing = Note(f"no price for {safe(', '.join(gaps))}, so there is nothing to compare with", "warn")
         return Row(name, (), (_source(found), missing), said="unknown cost")
@@ -261,6 +273,7 @@ def _server_row(book: PriceBook, question: ServerQuestion, name: str) -> Row:
     result = break_even(Server(price, question.speed, question.hours), api, question.output)
     cells = [Cell("API, a call", _exact(api, card.currency)), *_from_cells(result)]
     notes = [Note(_verdict(result), "warn")] if result.from_requests is None else []
+    notes += [Note(note) for note in request.notes]
     if question.calls is not None:
         at_load = compare(result, question.calls)
         if at_load is not None:

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from rich.cells import cell_len, set_cell_size
 
+from costmon.shim import money as shim_money
 from costmon.shim.money import NANO, Money, format_money, has_decimals
 
 _LONGEST = 400
@@ -94,19 +95,9 @@ def beside(value: Money, other: Money) -> str:
     return money(value) if value.nano and not any(char in "123456789" for char in shown) else shown
 
 
-def fine_money(nano: int, currency: str) -> str:
-    """With the digits that matter for comparing: '$0.0012', '$2.4192', '₩1.66', '₩15,000'; something is never 0."""
-    decimals = has_decimals(currency)
-    size = abs(nano)
-    if decimals:
-        places, least = (6 if size < NANO else 4), 2
-    else:
-        places, least = (2 if size < 10 * NANO else 0), 0
-    if size and size * 10**places < NANO:
-        places = 9
-    head, dot, digits = format_money(nano, safe(currency), places=places).partition(".")
-    kept = digits[:least] + digits[least:].rstrip("0")
-    return f"{head}{dot}{kept}" if kept else head
+def fine_money(nano: int, currency: str, *, digits: int = 3) -> str:
+    """With the digits that matter for comparing: '$0.0012', '$2.4192', '₩15,000'; something is never 0."""
+    return shim_money.fine_money(nano, safe(currency), digits=digits)
 
 
 def short_money(value: Money) -> str:

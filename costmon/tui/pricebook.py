@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Protocol
 from costmon import paths
 from costmon.pricing.listing import Listed, listed
 from costmon.pricing.show import Catalogue, Found, open_catalogue
-from costmon.shim.cards import Card
 from costmon.shim.clock import clock_of
 from costmon.shim.money import PAR, Rate
 
 if TYPE_CHECKING:
     from costmon.shim.policy import Policy
 
-_BATCH = {"processing": "batch"}
 _MINUTE_US = 60_000_000
 _MOST_KEPT = 400
 
@@ -65,10 +63,6 @@ class PriceBook:
                 self._found.clear()
             self._found[key] = self.catalogue.find(model, None, at_us)
         return self._found[key]
-
-    def batch_card(self, card: Card, at_us: int) -> Card | None:
-        """The same model through the batch API."""
-        return self.catalogue.card(card.provider, card.model, at_us, _BATCH)
 
     def similar(self, model: str) -> tuple[str, ...]:
         """Names like an unknown one, to suggest; never to price by."""

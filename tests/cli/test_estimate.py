@@ -66,12 +66,12 @@ def test_the_incidents_call_in_a_process_of_its_own(home: Path) -> None:
 
 
 def test_models_stand_side_by_side(home: Path) -> None:
-    """The cheapest is marked, in dollars and in won: $0.0012 x 1,385.2 = ₩1.66."""
+    """The cheapest is marked, in dollars and in won: $0.0012 x 1,385.2 = ₩1.66, which is ₩2."""
     (home / "config.toml").write_text(CONFIG)
     shown = run("estimate", "--model", "gpt-4o-mini", "--model", "gpt-4o", *CALL).stdout.splitlines()
     assert shown[0].split() == ["MODEL", "INPUT", "OUTPUT", "COST"]
     assert shown[1].split() == ["gpt-4o-mini", "4,000", "1,000", "$0.0012", "cheapest"]
-    assert shown[3].strip() == "in KRW: ₩1.66"
+    assert shown[3].strip() == "in KRW: ₩2"
     assert shown[4].split() == ["gpt-4o", "4,000", "1,000", "$0.02"]
     assert max(map(len, shown)) <= 80
 
@@ -361,3 +361,94 @@ def test_the_batch_price_of_a_model_whose_entry_has_another_name(home: Path) -> 
         )
     )
     assert half["cost"]["amount"] == "0.025"  # one at $0.02, one at $0.005
+
+
+# --- prices by the hour, and what is assumed ----------------------------------------------------------------
+
+PRO = ("--model", "deepseek-v4-pro")
+
+
+def test_a_month_of_a_model_with_peak_hours() -> None:
+    """$39.9168 x (1 + 5/7 x 7/24) = $48.2328 on a Sunday and at the peak alike; a call of it is
+    $48.2328 / (288 x 30) = $0.0055825, which the table shows in full."""
+    for day in ("2026-11-22T12:00:00", "2026-11-23T02:00:00"):
+        (row,) = rows("scenario", "--every", "5m", *CALL, *PRO, "--at", day)
+        assert [row[key]["amount"] for key in ("low", "cost", "high")] == ["39.9168", "48.2328", "79.8336"]
+    shown = run("scenario", "--every", "5m", *CALL, *PRO, "--at", "2026-11-22").stdout
+    assert shown.splitlines()[2].split() == [
+        "deepseek-v4-pro",
+        "$0.0055825",
+        "$1.6078",
+        "$11.2543",
+        "$48.2328",
+    ]
+    assert "in the cheapest hours alone are $39.9168, in\nthe dearest $79.8336" in shown
+    (mini,) = rows("scenario", "--every", "5m", *CALL, "--model", "gpt-4o-mini")
+    assert mini["low"] == mini["cost"] == mini["high"]
+
+
+def test_break_even_with_peak_hours() -> None:
+    """2,000 x $0.66 + 500 x $1.98 per million = $0.00231; x 203/168 = $0.00279125; $28.80 / that = 10,317.95."""
+    server = ("break-even", "--server-price", "1.20 USD", "--tokens-per-second", "1500", *PRO)
+    call = ("--input-tokens", "2000", "--output-tokens", "500", "--at", "2026-11-23T02:00:00")
+    found = json.loads(run(*server, *call, "--json").stdout)
+    keys = ("api_per_request_low", "api_per_request", "api_per_request_high")
+    assert [found[key]["amount"] for key in keys] == ["0.00231", "0.00279125", "0.00462"]
+    assert found["break_even_requests_per_day"] == int(Decimal("28.80") / Decimal("0.00279125")) + 1
+    shown = run(*server, *call).stdout
+    assert "a request is $0.00231 in the API's cheapest hours, $0.00462 in the dearest" in shown
+
+
+def test_an_estimate_says_which_hours_price_holds() -> None:
+    """And when it changes."""
+    peak = run("estimate", *PRO, *CALL, "--at", "2026-11-23T02:00:00").stdout.replace("\n  ", " ")
+    assert "at 2026-11-23 02:00 UTC the price of Mon-Fri 01:00-04:00, Mon-Fri 06:00-10:00 UTC holds" in peak
+    assert "it changes on 2026-11-23 04:00 UTC" in peak
+    usual = run("estimate", *PRO, *CALL, "--at", "2026-11-22").stdout.replace("\n  ", " ")
+    assert "the usual price holds, not that of Mon-Fri 01:00-04:00" in usual
+
+
+def test_an_assumed_answer_is_said_to_be_unbounded() -> None:
+    """The range is of the input alone; a limit of the answer bounds it."""
+    call = ("estimate", "--model", "gpt-4o-mini", "--input-tokens", "4000")
+    shown = run(*call).stdout.replace("\n  ", " ")
+    assert "1,000 output tokens are assumed; a longer answer costs more than this says" in shown
+    assert "--max-output N bounds it" in shown
+    said = {}
+    for more in ((), ("--max-output", "2000"), ("--output-tokens", "500")):
+        (row,) = rows(*call, *more)
+        said[more] = (row["tokens"]["output"]["assumed"], row["tokens"]["output"]["bounded"])
+    assert list(said.values()) == [(True, False), (True, True), (False, True)]
+
+
+def test_a_batch_without_batch_prices_does_not_contradict_itself() -> None:
+    """Before they were known: the list price, and nothing about batch prices beside it."""
+    call = ("estimate", "--model", "gpt-4o-mini", *CALL, "--batch")
+    before = run(*call, "--at", "2026-06-01").stdout
+    assert "no batch price is known; this is the list price" in before
+    assert "batch prices" not in before
+    assert run(*call, "--at", "2026-11-20").stdout.splitlines()[-1] == "batch prices"
+
+
+def test_a_price_that_ends_within_the_month_is_said(home: Path) -> None:
+    """The figure is of the day's price; that another follows is a note."""
+    (home / "prices.toml").write_text(
+        'schema = 1\n[[price]]\nprovider = "openai"\nmodel = "gpt-77"\ncurrency = "USD"\n'
+        "[[price.rate]]\nuntil = 2026-12-01\ninput = 1\n[[price.rate]]\nfrom = 2026-12-01\ninput = 2\n"
+    )
+    call = (
+        "scenario",
+        "--every",
+        "1d",
+        "--input-tokens",
+        "1000000",
+        "--output-tokens",
+        "0",
+        "--model",
+        "gpt-77",
+    )
+    (row,) = rows(*call, "--at", "2026-11-20")
+    assert row["cost"]["amount"] == "30"
+    assert row["notes"] == ["from 2026-12-01 00:00 UTC on another price holds, which is not counted here"]
+    (row,) = rows(*call, "--at", "2026-11-20", "--days", "11")
+    assert row["notes"] == []

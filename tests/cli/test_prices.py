@@ -68,7 +68,69 @@ def test_a_users_price_is_listed_once(home: Path) -> None:
     line = next(
         line for line in run("list", "--search", "openai gpt-4o").stdout.splitlines() if " KRW" in line
     )
-    assert line.split() == ["openai", "gpt-4o", "9", "8", "-", "user", "KRW"]
+    assert line.split() == ["openai", "gpt-4o", "9", "8", "-", "KRW", "user"]
+
+
+def test_the_currency_stands_under_its_own_heading(home: Path) -> None:
+    """A date stays under SINCE, whatever the price is in."""
+    (home / "prices.toml").write_text(
+        'schema = 1\n[[price]]\nprovider = "openai"\nmodel = "gpt-77"\ncurrency = "EUR"\n'
+        "[[price.rate]]\nfrom = 2026-01-02\ninput = 9\noutput = 8\n"
+    )
+    head, row, *_ = run("list", "--search", "gpt-77").stdout.splitlines()
+    assert row[head.index("IN  ") :].startswith("EUR ")
+    assert row[head.index("SINCE") :] == "2026-01-02"
+    assert len(row) <= 80
+
+
+def test_a_name_is_listed_once_with_the_price_that_counts() -> None:
+    """azure has `ada` of its own and by its fallback; the shim takes the first."""
+    found = document("list", "--provider", "azure", "--limit", "5000")["models"]
+    names = [row["model"].lower() for row in found]
+    assert len(names) == len(set(names))
+    (ada,) = [row for row in found if row["model"] == "ada"]
+    shown = document("show", "ada", "--provider", "azure")
+    assert ada["rates"] == shown["rates"]
+
+
+def test_resources_are_found_and_shown(home: Path) -> None:
+    """Traffic, storage and servers have a page too, and the lines that use them."""
+    (one,) = document("list", "--search", "egress")["resources"]
+    assert (one["resource"], one["kind"], one["per"]) == ("aws-ec2-egress", "transfer", "GB")
+    assert one["price"] == {"amount": "0.09", "currency": "USD"}
+    listed = run("list", "--search", "egress")
+    assert listed.exit_code == 0
+    assert "0.09 USD per GB, 100 free a month, tiers" in listed.stdout
+    assert all(len(line) <= 80 for line in listed.stdout.splitlines())
+    shown = run("show", "aws-ec2-egress").stdout
+    assert "0.09 USD per GB; the first 100 GB of a month cost nothing" in shown.replace("\n  ", " ")
+    assert "what is above 10,240: 0.085 USD" in shown
+    assert "checked 2026-11-20" in shown
+    lines = shown.partition("in config.toml:\n")[2]
+    (home / "config.toml").write_text('measure = "network"\n'.join([lines, ""]))
+    from costmon import config
+
+    (mine,) = config.load(str(home / "config.toml")).resources
+    assert (mine.name, mine.price_of) == ("aws-ec2-egress", "aws-ec2-egress")
+    assert document("show", "runpod-h100-sxm", "--at", "2020-01-01")["price"] is None
+    assert "names like it: aws-ec2-egress" in run("show", "aws-ec2-egres").stderr
+
+
+def test_prices_in_two_currencies_name_theirs_and_have_no_winner(home: Path) -> None:
+    """Nine won are not dearer than one dollar; without a rate nobody is the cheapest."""
+    text = "schema = 1\n" + "".join(
+        f'[[price]]\nprovider = "openai"\nmodel = "gpt-7{n}"\ncurrency = "{money}"\n[[price.rate]]\n'
+        f"input = {9 + n}\noutput = 8\n"
+        for n, money in ((7, "KRW"), (8, "USD"), (9, "KRW"))
+    )
+    (home / "prices.toml").write_text(text)
+    shown = run("compare", "gpt-77", "gpt-78").stdout
+    assert "16 KRW" in shown
+    assert "17 USD" in shown
+    assert "cheapest" not in shown
+    same = run("compare", "gpt-77", "gpt-79").stdout
+    assert "cheapest" in same  # of one currency, no rate is needed
+    assert "16 KRW" not in same
 
 
 def test_nothing_found() -> None:
@@ -293,3 +355,10 @@ def test_a_context_without_a_price_is_named(home: Path, recorder: Recorder) -> N
     assert (shown["layer"], shown["rates"]["input_tokens"]["price"]["amount"]) == ("user", "2")
     assert shown["variants"][0]["rates"]["input_tokens"]["price"]["amount"] == "30"
     assert "priced in full by now" in findings("partial")[0]["text"]
+
+
+def test_the_lines_to_paste_name_the_provider_the_ledger_saw(recorder: Recorder) -> None:
+    """Not the maker that a name looks like."""
+    call(recorder, {"input_tokens": 10, "output_tokens": 1}, model="gpt-99-hosted", provider="together")
+    assert 'provider = "together"' in run("show", "gpt-99-hosted").stderr
+    assert 'provider = "openai"' in run("show", "gpt-98").stderr

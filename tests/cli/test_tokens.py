@@ -160,3 +160,12 @@ def test_a_failed_install_is_one_line_and_code_2(tmp_path: Path, monkeypatch: py
 def test_nothing_is_downloaded_twice() -> None:
     ranks.put(paths.tokenizer_dir())
     assert run("tokenizer", "install").output == "both rank files are installed already\n"
+
+
+def test_no_tokenizer_is_advised_where_it_does_not_help() -> None:
+    """OpenAI's rank files make no count of another maker's model exact; beside a model they do help it is said."""
+    alone = run("tokens", "-", "--model", "claude-sonnet-5-5", given="the the").output
+    assert "bytes/4 is an estimate: −30 % to +80 %" in alone
+    assert "tokenizer install" not in alone
+    both = run("tokens", "-", "--model", "claude-sonnet-5-5", "--model", "gpt-4o", given="the the").output
+    assert "tokenizer install" in both

@@ -18,6 +18,7 @@ from costmon import paths
 from costmon.monitor.prices import compile_prices
 from costmon.pricing import build
 from costmon.pricing.catalog import Compiled, Row, builtin_layer, compiled, with_last_good
+from costmon.pricing.resource_prices import from_json
 from costmon.shim import cards, catalogue
 from costmon.shim.prices import Prices
 from costmon.store import Store, open_ledger
@@ -64,6 +65,19 @@ def test_catalog_holds_our_corrections_as_compiled() -> None:
     assert catalogue.read_catalog(CATALOG)["builtin"] == layer.models
     assert {part["version"] for part in layer.models.values()} == {"2026.11.20"}
     assert {"anthropic", "deepseek", "mistral", "local"} <= set(layer.models)
+
+
+def test_our_corrections_say_where_they_are_from() -> None:
+    """Each price of ours bears its page and the day it was checked into the ledger; a card is the same without them."""
+    for provider, part in catalogue.read_catalog(CATALOG)["builtin"].items():
+        for entry in part["models"]:
+            if "alias" in entry:
+                continue
+            assert entry["source"], entry["id"]
+            assert date.fromisoformat(entry["checked"]).isoformat() == entry["checked"]
+            bare = {key: value for key, value in entry.items() if key not in ("source", "checked")}
+            one, other = (cards.resolve(each, provider, NOON, {}, "", "") for each in (entry, bare))
+            assert one == other
 
 
 def test_compiled_equals_the_seed() -> None:
@@ -330,3 +344,59 @@ def test_cards_load_the_standard_library_only() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=os.getcwd()
     )
     assert done.stdout.strip() == ""
+
+
+def test_a_plain_file_where_the_folder_belongs_is_named(tmp_path: Path) -> None:
+    """prices.d that is no folder would be left out in silence; prices.toml beside it works."""
+    (tmp_path / "prices.toml").write_text(MINE)
+    (tmp_path / "prices.d").write_text(MINE)
+    found = compiled(str(tmp_path / "prices.toml"))
+    assert found.problems == (
+        f"{tmp_path}/prices.d: cannot be listed (Not a directory); make it a folder of price files, or remove it",
+    )
+    assert prices_of(found.rows, "gpt-4o") == "9"
+
+
+def resource(amount: str) -> str:
+    return f"""schema = 1
+[[price]]
+resource = "aws-ec2-egress"
+kind = "transfer"
+currency = "USD"
+[[price.rate]]
+per = "GB"
+amount = {amount}
+"""
+
+
+def test_a_broken_file_does_not_bring_back_the_bundled_resource(costmon_home: Path) -> None:
+    """A typo in the file that corrects a bundled resource keeps the correction; without the file it goes."""
+    home = Path(paths.config_home())
+    (home / "prices.d").mkdir(parents=True)
+    mine, other = home / "prices.toml", home / "prices.d" / "a.toml"
+    mine.write_text(resource("0.5"))
+    other.write_text(resource("0.7").replace("aws-ec2-egress", "my-line"))
+    store = open_ledger(str(costmon_home))
+
+    def amounts() -> tuple[int | None, int | None]:
+        compile_prices(store)
+        found = from_json(settings(store.db)["resource_prices"])
+        both = (found.get(name) for name in ("aws-ec2-egress", "my-line"))
+        one, two = (None if price is None else price.rates[-1].price for price in both)
+        return one, two
+
+    try:
+        bundled = compiled(None).resources["aws-ec2-egress"].rates[-1].price
+        assert amounts() == (500_000_000, 700_000_000)
+        mine.write_text(resource("x"))
+        assert amounts() == (500_000_000, 700_000_000)
+        other.unlink()  # while the other file is still bad
+        assert amounts() == (500_000_000, None)
+        other.write_text(resource("0.6"))
+        assert amounts() == (500_000_000, None)  # prices.toml comes first, and it had a price
+        mine.write_text("schema = 1\n")
+        assert amounts() == (600_000_000, None)
+        other.unlink()
+        assert amounts() == (bundled, None)
+    finally:
+        store.close()

@@ -6,6 +6,7 @@ import contextlib
 import os
 from datetime import UTC, date, datetime
 from pathlib import Path
+from zoneinfo import available_timezones
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,6 +21,7 @@ HEAD = 'schema = 1\n[[price]]\nprovider = "acme"\nmodel = "m-1"\ncurrency = "USD
 RATE = "[[price.rate]]\ninput = 1\noutput = 2\n"
 GOOD = HEAD + RATE
 ALIAS = 'schema = 1\n[[alias]]\nprovider = "azure"\nmatch = "prod-chat-*"\nto = "azure:gpt-4o"\n'
+ZONES = sorted(name for name in available_timezones() if name.startswith("Asia/"))[:25]
 NESTED = "{ or = [" * 12 + '{ equals = "x" }' + "] }" * 12
 
 
@@ -194,6 +196,14 @@ BAD = {
     + "], multiply = 2 }]\n": "hours has over 50 entries",
     GOOD + "resource_seconds = 1\n": "rate[1].resource_seconds is no unit known here",
     "schema = true\n": "schema must be 1",
+    'schema = 1\n[[price]]\nresource = "r"\nkind = "time"\ncurrency = "USD"\n[[price.rate]]\nper = "hour"\n'
+    + "amount = 0x"
+    + "f" * 900_000
+    + "\n": "amount is over 1,000,000,000",
+    'schema = 1\n[[price]]\nresource = "r"\nkind = "time"\ncurrency = "USD"\n[[price.rate]]\nper = "hour"\n'
+    + "amount = 1\nfree = 0x"
+    + "f" * 20_000
+    + "\n": "free is 'a number of thousands of digits'",
     "schema = 1\nschema = 1\n": "is not valid TOML: Cannot overwrite a value",
     "schema = 1\nalias = 3\n": "alias must be a list of tables",
     ALIAS.replace('to = "azure:gpt-4o"\n', ""): "alias[1] has no to; add `to = …`",
@@ -224,6 +234,55 @@ BAD = {
     bytes(range(256)): "is not UTF-8 text (byte 129)",
     b"\x00\x01\x02\x03": "is not valid TOML",
     "a = " + "[" * 5000: "is nested too deeply",
+    "schema = 1\n[a"
+    + ".a" * 50_000
+    + "]\n": "has a key of over 30 parts; a price file needs no deep nesting",
+    "schema = 1\n" + '"! ".' * 50_000 + '"!" = 1\n': "has a key of over 30 parts",
+    GOOD.replace("[[price.rate]]", "match = { regex = '^(([a-z0-9])+.)+-ft$' }\n[[price.rate]]"): (
+        "price[1].match.regex could take very long on some names, inside every app; write it simpler"
+    ),
+    GOOD.replace("[[price.rate]]", "match = { or = [{ regex = '(x+x+)+y' }] }\n[[price.rate]]"): (
+        "price[1].match.or[1].regex could take very long"
+    ),
+    GOOD.replace("[[price.rate]]", "match = { or = [" + "{ regex = '^a' }," * 101 + "] }\n[[price.rate]]"): (
+        "price[1] is the file's pattern number 101"
+    ),
+    GOOD.replace("[[price.rate]]", "match = { or = [" + "{ equals = 'a' }," * 2001 + "] }\n[[price.rate]]"): (
+        "price[1].match.or has over 2,000 clauses"
+    ),
+    "schema = 1\n"
+    + "".join(
+        f'[[alias]]\nprovider = "azure"\nmatch = "a*{i}*b"\nto = "openai:gpt-4o"\n' for i in range(101)
+    ): "alias[101] is the file's pattern number 101",
+    GOOD.replace("input = 1", "per = 1\ninput = 2.5"): (
+        "price[1].rate[1] makes 1,000,000 input_tokens cost 2,500,000 USD, over 1,000,000; check the amount and `per`"
+    ),
+    GOOD
+    + "per = 1000\ntiers = [{ above = 9, output = 2000 }]\n": "rate[1] makes 1,000,000 output_tokens cost 2,000,000",
+    GOOD
+    + 'when = [{ days = ["mon"], multiply = 1_000_000_000 }]\n': "rate[1] makes 1,000,000 input_tokens cost",
+    GOOD + "web_searches = 1_000_001\n": "rate[1] makes 1,000 web_searches cost 1,000,001 USD",
+    GOOD.replace('"USD"', '"KRW"').replace("input = 1", "per = 1\ninput = 1001"): "over 1,000,000,000; check",
+    GOOD.replace("input = 1", "input = 0x" + "f" * 20_000): "input is over 1,000,000,000",
+    GOOD.replace("input = 1", "per = 0x" + "f" * 20_000): "per is a number of thousands of digits; write 1",
+    GOOD + "tiers = [" + "{ above = 9, input = 4 }," * 101 + "]\n": "rate[1].tiers has over 100 tiers",
+    GOOD.replace('"m-1"', '"m\\u001b[31m"'): "price[1].model has a character that cannot be shown",
+    GOOD.replace('"m-1"', '"m\\u202e1"'): "price[1].model has a character that cannot be shown",
+    GOOD.replace('"acme"', '"a\\u009bcme"'): "price[1].provider has a character that cannot be shown",
+    GOOD.replace(
+        "[[price.rate]]", 'match = { equals = "m\\n" }\n[[price.rate]]'
+    ): "match.equals has a character",
+    GOOD.replace("[[price.rate]]", 'source = "x\\u0007"\n[[price.rate]]'): "price[1].source has a character",
+    GOOD + 'context = { service_tier = "f\\u001b" }\n': "context.service_tier has a character",
+    ALIAS.replace("prod-chat", "prod\\u0085chat"): "alias[1].match has a character that cannot be shown",
+    ALIAS.replace("gpt-4o", "gpt\\u2066"): "alias[1].to has a character that cannot be shown",
+    GOOD
+    + "when = ["
+    + ", ".join(
+        f'{{ days = ["mon"], hours = ["{i % 24:02}:00-{i % 24:02}:30"], tz = "{zone}", multiply = 2 }}'
+        for i, zone in enumerate(ZONES)
+    )
+    + "]\n": "when[25].tz is the file's time zone number 25",
     GOOD + "#" * 1_000_000: "is over 1,000,000 bytes",
 }
 
@@ -316,6 +375,35 @@ def test_a_full_megabyte_of_prices_is_read_quickly(tmp_path: Path) -> None:
     one = '[[price]]\nprovider="a"\nmodel="m{}"\ncurrency="USD"\n[[price.rate]]\ninput=1\n'
     file = load_price_file(write(tmp_path, "schema = 1\n" + "".join(one.format(i) for i in range(10_000))))
     assert len(file.models["a"]) == 10_000
+
+
+def test_many_names_and_long_texts_are_no_deep_keys(tmp_path: Path) -> None:
+    """The bound on dotted keys meets neither addresses nor lists."""
+    names = ", ".join(f'{{ equals = "m.{i}.b" }}' for i in range(500))
+    rate = f'source = "https://{"a.b/" * 20}{"1." * 25}html"\nmatch = {{ or = [{names}] }}\n[[price.rate]]'
+    file = load_price_file(write(tmp_path, GOOD.replace("[[price.rate]]", rate)))
+    assert card_of(file, "m.499.b") is not None
+
+
+def test_dear_prices_that_are_real(tmp_path: Path) -> None:
+    """A million dollars, and a billion of any other currency, are as far as a price goes."""
+    dollars = load_price_file(
+        write(tmp_path, GOOD.replace("input = 1", "per = 1\ninput = 1").replace("output = 2", "output = 0.5"))
+    )
+    assert cost(dollars, {"input_tokens": 1}) == 10**9
+    won = load_price_file(
+        write(tmp_path, GOOD.replace("USD", "KRW").replace("input = 1", "input = 1_000_000_000"))
+    )
+    assert cost(won, {"input_tokens": 1}) == 10**12
+
+
+def test_a_file_whose_name_cannot_be_shown(tmp_path: Path) -> None:
+    """A name with a control character would reach the terminal with every price of the file."""
+    path = tmp_path / "a\x1b[31m.toml"
+    path.write_text(GOOD)
+    with pytest.raises(PriceError, match="rename the file") as caught:
+        load_price_file(str(path))
+    assert str(caught.value).isprintable()
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)

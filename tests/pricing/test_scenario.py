@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costmon.pricing.scenario import Load, calls_per_day, scenario, whole_nano
+from costmon.pricing.catalog import compiled
+from costmon.pricing.scenario import Load, calls_per_day, exact_nano, over_week, scenario, whole_nano
+from costmon.pricing.show import Catalogue
+from costmon.pricing.timetable import Share, week_shares, window_said, windows_of
 from costmon.shim.cards import make_card
+from costmon.shim.timestamps import from_iso
 
 MILLION = 1_000_000
 NANO = 10**9
@@ -101,3 +106,130 @@ def test_a_mix_lies_between_its_parts(
     assert found.call is not None
     assert sent * 75 + answered * 300 <= found.call <= plain
     assert whole_nano(found.call * calls * 30) == found.of_days(30)
+
+
+# --- prices that depend on the hour -------------------------------------------------------------------------
+
+
+def at(text: str) -> int:
+    found = from_iso(f"{text}+00:00")
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> Catalogue:
+    return Catalogue(compiled(None))
+
+
+SUNDAY, PEAK = at("2026-11-22T12:00:00"), at("2026-11-23T02:00:00")
+
+
+@pytest.mark.parametrize("asked_at", [SUNDAY, PEAK])
+def test_a_peak_counts_by_its_share_of_the_week(catalogue: Catalogue, asked_at: int) -> None:
+    """deepseek-v4-pro: 4,000 x $0.66 + 1,000 x $1.98 per million = $0.00462 off-peak, twice that from 01 to 04 and from
+    06 to 10 UTC on five days: 5/7 x 7/24 = 35/168 of the week.
+
+    288 a day for 30 days: 8,640 x $0.00462 = $39.9168 off-peak, $79.8336 at the peak; spread evenly
+    $39.9168 x (1 + 35/168) = $48.2328, whenever it is asked.
+    """
+    found = catalogue.find("deepseek-v4-pro", None, asked_at)
+    assert found is not None
+    shares = found.week_shares(asked_at)
+    assert [one.share for one in shares] == [Fraction(133, 168), Fraction(35, 168)]
+    load = Load(Fraction(288), 4000, 1000)
+    result = found.cost_of(asked_at, load)
+    assert result.call == 4_620_000 * (1 + Fraction(35, 168)) == 5_582_500
+    assert result.of_days(30) == 48_232_800_000
+    assert result.range_of_days(30) == (39_916_800_000, 79_833_600_000)
+    (note,) = result.notes
+    assert "Mon-Fri 01:00-04:00, Mon-Fri 06:00-10:00 UTC" in note
+    assert "spread evenly over the week" in note
+
+
+def test_the_rows_of_the_asked_date_count(catalogue: Catalogue) -> None:
+    """In the week of National Day there was no peak; in the first week of it, one on all seven days (49/168)."""
+    for day, shares in (
+        ("2026-10-03", [Fraction(1)]),
+        ("2026-08-20", [Fraction(119, 168), Fraction(49, 168)]),
+    ):
+        asked_at = at(f"{day}T12:00:00")
+        found = catalogue.find("deepseek-v4-pro", None, asked_at)
+        assert found is not None
+        assert [one.share for one in found.week_shares(asked_at)] == shares
+        assert (windows_of(found.entry, asked_at) == ()) == (len(shares) == 1)
+
+
+@pytest.mark.parametrize(
+    ("model", "day"), [("deepseek-v4-pro", "2026-11-23"), ("deepseek-chat", "2025-05-05")]
+)
+def test_shares_agree_with_every_half_hour_of_the_week(catalogue: Catalogue, model: str, day: str) -> None:
+    """The mean of the cards a call would get from Monday 00:00 on, one each half hour."""
+    usage = {"input_tokens": 4000, "output_tokens": 1000}
+    monday = at(f"{day}T00:00:00")
+    total = Fraction(0)
+    for slot in range(336):
+        card = catalogue.card("deepseek", model, monday + slot * 1800 * 1_000_000)
+        assert card is not None
+        total += exact_nano(card, usage)[0] or 0
+    found = catalogue.find(model, "deepseek", monday)
+    assert found is not None
+    assert len(found.week_shares(monday)) == 2
+    assert over_week(found.week_shares(monday), Load(Fraction(1), 4000, 1000)).call == total / 336
+
+
+def test_hours_over_midnight_and_a_batch_price_of_their_own() -> None:
+    """22:00 to 02:00 UTC is 4/24 at $1 instead of $2; the batch price of $0.5 holds all day. Half in batches:
+    1/2 x (4/24 x 1 + 20/24 x 2) + 1/2 x 0.5 = 7/6 dollars."""
+    entry = {
+        "id": "m",
+        "prices": [
+            {"rates": {"input_tokens": "2"}},
+            {"time": ["22:00", "02:00"], "rates": {"input_tokens": "1"}},
+        ],
+        "variants": [{"when": {"processing": "batch"}, "rates": {"input_tokens": "0.5"}}],
+    }
+    shares = week_shares(entry, "p", PEAK, ({}, {"processing": "batch"}), "test", "1")
+    assert [one.share for one in shares] == [Fraction(20, 24), Fraction(4, 24)]
+    found = over_week(shares, Load(Fraction(1), MILLION, 0, batch_share=Fraction(1, 2)))
+    assert found.call == Fraction(7, 6) * NANO
+    assert (found.low, found.high) == (Fraction(3, 4) * NANO, Fraction(5, 4) * NANO)
+
+
+def test_hours_without_a_price_are_a_lower_bound() -> None:
+    """Half of the week unpriced: the other half counts, and what is missing is named."""
+    assert MINI is not None
+    shares = (Share((MINI, MINI), Fraction(1, 2)), Share((None, None), Fraction(1, 2)))
+    found = over_week(shares, Load(Fraction(1), 4000, 1000))
+    assert (found.call, found.unpriced) == (600_000, ("hours of the week",))
+
+
+def test_a_price_that_is_the_same_at_every_hour_is_as_before(catalogue: Catalogue) -> None:
+    """No note, no range."""
+    found = catalogue.find("gpt-4o-mini", None, SUNDAY)
+    assert found is not None
+    load = Load(Fraction(288), 4000, 1000)
+    assert over_week(found.week_shares(SUNDAY), load) == scenario(found.card, None, load)
+    assert window_said(found.entry, SUNDAY) == ""
+
+
+spans = st.lists(
+    st.tuples(st.integers(0, 10_079), st.integers(1, 10_080)).map(sorted).filter(lambda two: two[0] < two[1]),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(spans, spans)
+def test_shares_are_the_whole_week(one: list[list[int]], other: list[list[int]]) -> None:
+    """Whatever the windows are: nothing is counted twice, nothing left out, and each share is the minutes it has."""
+    rows = [{"rates": {"input_tokens": "1"}}] + [
+        {"week": week, "rates": {"input_tokens": price}} for week, price in ((one, "2"), (other, "3"))
+    ]
+    shares = week_shares({"id": "m", "prices": rows}, "p", PEAK, ({},), "test", "1")
+    assert sum(part.share for part in shares) == 1
+    minutes = {n for begin, end in other for n in range(begin, end)}
+    dearest = [
+        part.share for part in shares if part.cards[0] and part.cards[0].rates["input_tokens"]["price"] == "3"
+    ]
+    assert dearest == [Fraction(len(minutes), 10_080)]

@@ -202,3 +202,49 @@ def test_what_is_listed_can_be_shown() -> None:
     for row in listed["models"]:
         shown = json.loads(run("show", row["model"], "--provider", "aws", "--json").output)
         assert shown["rates"] == row["rates"]
+
+
+def test_show_says_where_the_figures_are_from_and_of_which_day(home: Path) -> None:
+    """A page and a day of ours and the user's, the release of the base; what is not said is said to be."""
+    ours = json.loads(run("show", "deepseek-v4-pro", "--json").output)
+    assert ours["quoted_from"].startswith("https://api-docs.deepseek.com/")
+    assert ours["checked"] == "2026-11-20"
+    base = run("show", "gpt-4o-mini").output
+    assert f"source: genai-prices {version('genai-prices')} (released 2026-11-10)" in base
+    text = 'schema=1\n[[price]]\nprovider="openai"\nmodel="gpt-99"\ncurrency="USD"\n'
+    rate = "[[price.rate]]\ninput=9\n"
+    (home / "prices.toml").write_text(text + rate)
+    plain = json.loads(run("show", "gpt-99", "--json").output)
+    assert (plain["quoted_from"], plain["checked"]) == (None, None)
+    assert "source: not said" in run("show", "gpt-99").output
+    (home / "prices.toml").write_text(text + 'source="my contract"\nchecked=2026-11-01\n' + rate)
+    assert "source: my contract (checked 2026-11-01)" in run("show", "gpt-99").output
+    again = json.loads(run("show", "gpt-99", "--json").output)
+    assert again["hash"] == plain["hash"]  # a note on a price makes no other card
+
+
+def test_the_lines_to_paste_guess_no_provider(home: Path) -> None:
+    """Nobody knows who serves it: a place to fill in, which the reader refuses with its place until it is."""
+    shown = run("show", "qwen99:8b").stderr
+    assert 'provider = "?"' in shown
+    (home / "prices.toml").write_text(shown.partition("\n")[2])
+    assert 'price[1].provider is still "?"; write who serves the model' in run("show", "gpt-4o").stderr
+
+
+def test_a_picture_is_not_priced_by_the_token(home: Path) -> None:
+    """Its lines ask for the price of calls."""
+    shown = run("show", "my-image-9").stderr
+    assert 'requests = "?"   # USD per 1,000 calls' in shown
+    assert "tokens" not in shown
+
+
+def test_a_free_host_needs_no_price(home: Path) -> None:
+    """An Ollama at home, or a host the config marks free."""
+    shown = run("show", "qwen99:8b", "--provider", "ollama")
+    assert shown.exit_code == 1
+    assert "Calls to an Ollama of your own network" in shown.stderr
+    assert "cost nothing and need no price" in shown.stderr
+    (home / "config.toml").write_text('[hosts]\n"10.0.0.7:8000" = { provider = "vllm", free = true }\n')
+    shown = run("show", "qwen99:8b", "--provider", "vllm")
+    assert "Calls to 10.0.0.7:8000, marked free in [hosts] of config.toml, cost nothing" in shown.stderr
+    assert "cost nothing" not in run("show", "qwen99:8b", "--provider", "openai").stderr

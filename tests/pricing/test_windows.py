@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -10,12 +11,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from costmon.errors import PriceError
+from costmon.pricing import windows
 from costmon.pricing.files import load_price_file
 from costmon.shim import cards
 from costmon.shim.timestamps import to_us
 
 PEAK = '{ days = ["mon", "tue", "wed", "thu", "fri"], hours = ["09:00-12:00", "14:00-18:00"], tz = "%s", multiply = 2 }'
 SINCE, UNTIL = 1_609_459_200, 2_177_452_800  # 2021 to 2038
+DST = ["America/New_York", "Europe/London", "Australia/Lord_Howe"]
 HEAD = 'schema = 1\n[[price]]\nprovider = "acme"\nmodel = "m"\ncurrency = "USD"\n'
 
 
@@ -191,3 +195,69 @@ def test_a_window_is_what_the_clock_on_the_wall_says(
         before = (local - timedelta(days=1)).weekday()
         inside = (local.weekday() in days and minute >= opens) or (before in days and minute < closes)
     assert price_at(entry, instant) == ("2" if inside else "1")
+
+
+def many(zones: list[str], rates: int) -> str:
+    """Rates one after the other, each with 48 half hours of Monday in turns of these zones."""
+    rows = []
+    for year in range(rates):
+        windows = ", ".join(
+            f'{{ days = ["mon"], hours = ["{i // 2:02}:{i % 2 * 30:02}-{i // 2:02}:{i % 2 * 30 + 29:02}"], '
+            f'tz = "{zones[i % len(zones)]}", multiply = 2 }}'
+            for i in range(48)
+        )
+        dates = f"from = {2020 + year}-01-01\nuntil = {2021 + year}-01-01\n"
+        rows.append(f"[[price.rate]]\ninput = 1\noutput = 3\n{dates}when = [{windows}]\n")
+    return HEAD + "".join(rows)
+
+
+@pytest.mark.parametrize("zones", [["America/New_York"], ["America/New_York", "Europe/London"]], ids=len)
+def test_many_windows_are_read_quickly(tmp_path: Path, zones: list[str]) -> None:
+    """Eight rates of 48 windows where the clocks are changed: every command reads them."""
+    path = tmp_path / "prices.toml"
+    path.write_text(many(zones, 8))
+    began = time.process_time()
+    entry = load_price_file(str(path)).models["acme"][0]
+    assert len(entry["prices"]) > 8 * 48
+    assert time.process_time() - began < 2
+
+
+def test_a_file_of_too_many_windows_is_refused_quickly(tmp_path: Path) -> None:
+    """A megabyte of them is one sentence."""
+    path = tmp_path / "prices.toml"
+    text = many(["America/New_York"], 1)
+    path.write_text(
+        text + "".join(text.removeprefix("schema = 1\n").replace('"m"', f'"m{i}"') for i in range(200))
+    )
+    began = time.process_time()
+    with pytest.raises(
+        PriceError, match="makes more than 20,000 rows or 100,000 spans of hours of this file"
+    ):
+        load_price_file(str(path))
+    assert time.process_time() - began < 4
+
+
+SPANS = st.lists(
+    st.tuples(st.integers(0, 6), st.integers(0, 23), st.integers(1, 24), st.sampled_from(["UTC", *DST])),
+    min_size=2,
+    max_size=4,
+)
+
+
+@settings(max_examples=60)
+@given(SPANS)
+def test_an_overlap_is_one_on_the_clocks(spans: list[tuple[int, int, int, str]]) -> None:
+    """Two windows overlap exactly when some minute of some season lies in both, as their zones' clocks have it."""
+    listed = [
+        windows.Window([[day * 1440 + hour * 60, min(day * 1440 + (hour + length) * 60, 10_080)]], zone)
+        for day, hour, length, zone in spans
+    ]
+    found = set()
+    for i, one in enumerate(listed):
+        for j, other in enumerate(listed[:i]):
+            for since, until, minutes in windows.in_utc(one, None, None):
+                for _, _, more in windows.in_utc(other, since, until):
+                    if any(a < d and c < b for a, b in minutes for c, d in more):
+                        found.add((j, i))
+    pair = windows.first_overlap(listed)
+    assert pair in found if found else pair is None

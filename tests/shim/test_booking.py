@@ -403,11 +403,41 @@ def test_the_newest_rate_not_after_the_instant_holds(rates: list[tuple[int, int,
 
 
 def test_a_call_of_an_absurd_price_is_kept(costmon_home: Path, recorder: Recorder) -> None:
-    """A price no column could hold in the budget's currency is booked at the most one can, and the call is not lost."""
+    """A price no sum could hold is unknown and charged at the most a call can cost, and the call is not lost."""
     db = kit.connect(costmon_home)
     db.execute("insert into exchange_rate values ('USD', 'KRW', 0, 1400, 1, 'test')")
     db.close()
     number = kit.add_budget(costmon_home, 10**12, currency="KRW", at_95="warn", at_100="warn")
     kit.spend(recorder, 999_999_999 * 10**9)
-    assert kit.period(costmon_home, number)["spent"] == booking.MOST
+    assert kit.period(costmon_home, number)["assumed"] == booking.MOST
+    assert kit.rows(costmon_home, "select cost, cost_status, charge from event") == [
+        (None, "unknown", 10**16)
+    ]
     kit.assert_sums_agree(costmon_home)
+
+
+def test_sums_of_absurd_prices_stay_integers(costmon_home: Path, recorder: Recorder) -> None:
+    """A hundred calls at the most a call can cost: the budget stops counting in time, and every sum is whole."""
+    db = kit.connect(costmon_home)
+    db.execute("insert into exchange_rate values ('USD', 'KRW', 0, 1400, 1, 'test')")
+    db.close()
+    number = kit.add_budget(costmon_home, 10**12, currency="KRW", at_95="warn", at_100="warn")
+    for _ in range(50):
+        kit.spend(recorder, 10**16)
+        kit.spend(recorder, 10**17, currency="KRW")
+    kinds = kit.rows(costmon_home, "select distinct typeof(cost), typeof(charge), count(*) from event")
+    assert kinds == [("integer", "integer", 100)]
+    assert kit.rows(costmon_home, "select distinct typeof(cost) from rollup_day") == [("integer",)]
+    sums = kit.period(costmon_home, number)
+    assert (type(sums["spent"]), sums["calls"], sums["reserved"]) == (int, 100, 0)
+    assert sums["spent"] > 10**18
+
+
+def test_a_cost_in_won_is_bounded_in_won(costmon_home: Path, recorder: Recorder) -> None:
+    """50 million won is a bill, 50 million dollars a mistake."""
+    kit.spend(recorder, 5 * 10**16, currency="KRW")
+    kit.spend(recorder, 5 * 10**16)
+    assert kit.rows(costmon_home, "select cost, currency, charge from event order by id") == [
+        (5 * 10**16, "KRW", 5 * 10**16),
+        (None, "USD", 10**16),
+    ]

@@ -17,6 +17,7 @@ from costmon.shim.money import (
     amount,
     convert,
     divide_half_even,
+    fine_money,
     format_money,
     to_nano,
 )
@@ -119,3 +120,27 @@ def test_no_real_sum_reads_as_nothing(nano: int, currency: str) -> None:
 def test_money_in_json() -> None:
     """A script reads an exact decimal text and a currency, never a float."""
     assert Money(1_200_000, "USD").to_json() == {"amount": "0.0012", "currency": "USD"}
+
+
+@pytest.mark.parametrize(
+    ("nano", "currency", "digits", "text"),
+    [
+        (1_656_000_000, "KRW", 3, "₩2"),  # a won has no coins, here as everywhere
+        (400_000_000, "KRW", 3, "<₩1"),
+        (15_000 * NANO, "KRW", 3, "₩15,000"),
+        (0, "USD", 3, "$0.00"),
+        (1_200_000, "USD", 3, "$0.0012"),
+        (3_344_000, "USD", 3, "$0.003344"),  # 288 of them are $0.963072 a day
+        (448_350, "USD", 3, "$0.000448"),
+        (448_350, "USD", 6, "$0.00044835"),
+        (12_345_678, "USD", 6, "$0.0123457"),
+        (1, "USD", 3, "$0.000000001"),
+        (2_419_200_000, "USD", 3, "$2.4192"),
+        (10_368_000_000, "USD", 3, "$10.368"),
+        (1_674_750_000_000, "USD", 3, "$1,674.75"),
+        (-3_344_000, "EUR", 3, "-€0.003344"),
+    ],
+)
+def test_money_to_compare(nano: int, currency: str, digits: int, text: str) -> None:
+    """More decimals than elsewhere, so that a call can be multiplied by hand."""
+    assert fine_money(nano, currency, digits=digits) == text

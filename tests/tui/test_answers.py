@@ -44,10 +44,10 @@ def test_a_call_says_cost_tokens_and_where_the_price_is_from() -> None:
 
 
 def test_the_display_currency_stands_beside_dollars() -> None:
-    """$0.0012 x 1,380 = ₩1.656; a won below ten is not rounded away."""
+    """$0.0012 x 1,380 = ₩1.656, and a won has no coins."""
     text = shown(asked("call", book("KRW")))
     assert "in KRW" in text
-    assert "$0.0012   ₩1.66" in text
+    assert "$0.0012      ₩2" in text
 
 
 def test_without_a_rate_it_says_so() -> None:
@@ -63,7 +63,7 @@ def test_an_answer_of_unknown_length_has_low_best_and_high() -> None:
     """At most 2,000 output tokens: from input alone to all of them."""
     text = shown(asked("call", book("KRW"), output="", most="2000"))
     assert "0–2,000" in text
-    for amount in ("$0.0006", "$0.0012", "$0.0018", "in KRW: ₩1.66 (₩0.83 to ₩2.48)"):
+    for amount in ("$0.0006", "$0.0012", "$0.0018", "in KRW: ₩2 (<₩1 to ₩2)"):
         assert amount in text
     assert "1,000 output tokens are assumed, 2,000 at most" in text
     assert "--" not in text
@@ -187,3 +187,17 @@ def test_a_little_is_not_nothing() -> None:
     assert decimal(Fraction(1, 100_000), 1) == "<0.1"
     assert decimal(Fraction(1440, 7)) == "205.71"
     assert decimal(Fraction(0)) == "0"
+
+
+def test_a_month_and_a_server_weigh_the_hours_of_the_week() -> None:
+    """deepseek-v4-pro, $0.00462 a call and twice that in 35/168 of the week: 30 days are $48.2328."""
+    text = " ".join(shown(asked("month", models="deepseek-v4-pro", requests="", every="5")).split())
+    assert "$0.0055825" in text
+    assert "$48.2328" in text
+    assert "30 days: $39.9168 in the cheapest hours alone, $79.8336 in the dearest" in text
+    assert "calls are taken to be spread evenly over the week" in text
+    text = " ".join(shown(asked("server", models="deepseek-v4-pro")).split())
+    assert "spread evenly over the week" in text
+    text = " ".join(shown(asked("call", models="deepseek-v4-pro")).split())
+    assert "UTC" in text
+    assert "it changes on" in text

@@ -74,6 +74,17 @@ async def test_e_opens_an_answer_about_ones_own_models() -> None:
             assert word in shown
 
 
+async def test_a_server_is_not_offered_as_a_model() -> None:
+    """It spends, and has no tokens to estimate."""
+    served = replace(samples.served(), by_model=samples.shares("gpu-box", "gpt-5-mini"))
+    app = make_app(Script(served))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        shown = screen_text(app)
+        assert "gpt-5-mini" in shown
+        assert "gpu-box" not in shown
+
+
 async def test_results_follow_what_is_typed() -> None:
     """4,000 in and 2,000 out of gpt-4o-mini: $0.0006 + $0.0012."""
     app = make_app(Script(samples.empty()))

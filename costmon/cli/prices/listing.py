@@ -30,25 +30,37 @@ _MOST = 9
 def list_prices(
     ctx: click.Context, provider: str | None, search: str, limit: int, at: str | None, as_json: bool
 ) -> None:
-    """Models that have a price, in their currency per million tokens. Exits 1 when nothing fits.
+    """Models that have a price, in their currency per million tokens; with --search also servers, storage and traffic.
+    Exits 1 when nothing fits.
 
     \b
     costmon prices list --search "haiku" --provider anthropic
     """
+    from costmon.cli.prices import resources
     from costmon.cli.values import instant_us, now, open_catalogue
     from costmon.pricing.listing import listed
 
     at_us = instant_us(at, now())
     catalogue = open_catalogue(provider)
     rows = listed(catalogue, at_us, provider=provider, search=search[:200])
+    others = resources.matching(catalogue.resources, search[:200]) if provider is None else []
     if as_json:
-        document = {"models": [_listed_json(row) for row in rows[:limit]], "more": max(0, len(rows) - limit)}
+        document = {
+            "models": [_listed_json(row) for row in rows[:limit]],
+            "more": max(0, len(rows) - limit),
+            "resources": [resources.to_json(one, at_us) for one in others],
+        }
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
-    elif rows:
-        click.echo("\n".join(_listed_text(rows, limit)))
+    elif rows or others:
+        lines = _listed_text(rows, limit) if rows else []
+        if others and search.strip():
+            lines += [*([""] if rows else []), *resources.listed(others, at_us)]
+        elif others:
+            lines.insert(-1, f"besides {len(others)} servers, storage and traffic: --search, such as egress")
+        click.echo("\n".join(lines))
     else:
         click.echo(f"no model fits {search!r}" + (f" at {provider}" if provider else ""))
-    if not rows:
+    if not rows and not others:
         ctx.exit(1)
 
 
@@ -71,25 +83,28 @@ def _listed_text(rows: list[Listed], limit: int) -> list[str]:
 
     shown = rows[:limit]
     names = [f"{clean(row.provider)} {clean(row.model)}" for row in shown]
-    width = max(5, *(len(name) for name in names if len(name) <= _WIDEST_NAME), 0)
-    lines = [f"{'MODEL':<{width}} {'INPUT':>7} {'OUTPUT':>7} {'CACHE':>8}   {'LAYER':<7} SINCE"]
+    mixed = any(row.currency != "USD" for row in shown)
+    widest = _WIDEST_NAME - (4 if mixed else 0)
+    width = max(5, *(len(name) for name in names if len(name) <= widest), 0)
+    money = "IN   " if mixed else ""
+    lines = [f"{'MODEL':<{width}} {'INPUT':>7} {'OUTPUT':>7} {'CACHE':>8}   {money}{'LAYER':<7} SINCE"]
     for name, row in zip(names, shown, strict=True):
         if len(name) > width:
             lines.append(name)
             name = ""
-        lines.append(f"{name:<{width}} {_cells(row)}".rstrip())
+        lines.append(f"{name:<{width}} {_cells(row, mixed=mixed)}".rstrip())
     if any(row.tiered for row in shown):
         lines.append("+ another price above a size: costmon prices show MODEL")
     said = f"{len(shown):,} of {len(rows):,}: --search, --provider and --limit show the rest"
     return [*lines, said if len(rows) > len(shown) else f"{len(rows):,} model{'' if len(rows) == 1 else 's'}"]
 
 
-def _cells(row: Listed) -> str:
+def _cells(row: Listed, *, mixed: bool) -> str:
     other = _other_units(row)
     prices = other or f"{_price(row, MAIN[0]):>7} {_price(row, MAIN[1]):>7} {_price(row, MAIN[2]):>8}"
     mark = "+" if row.tiered else " "
-    money = "" if row.currency == "USD" else f" {row.currency}"
-    return f"{prices:<24} {mark} {row.layer:<7} {row.since[:10]}{money}"
+    money = f"{row.currency:<4} " if mixed else ""
+    return f"{prices:<24} {mark} {money}{row.layer:<7} {row.since[:10]}"
 
 
 def _price(row: Listed, unit: str) -> str:
@@ -166,12 +181,14 @@ def _cheapest(result: Compared, exchange: Exchange, at_us: int) -> tuple[int, ..
     from costmon.pricing.listing import cheapest
     from costmon.pricing.scenario import converted
 
+    currencies = {card.currency for card in result.cards if card is not None}
+    quote = currencies.pop() if len(currencies) == 1 else "USD"
     costs: list[Fraction | None] = []
     for card, cost, gaps in zip(result.cards, result.costs, result.unpriced, strict=True):
         if card is None or cost is None or gaps:
             costs.append(None)
             continue
-        rate = exchange.rate(card.currency, at_us, "USD")
+        rate = exchange.rate(card.currency, at_us, quote)
         if rate is None:
             return ()
         costs.append(converted(cost, rate))
@@ -224,9 +241,10 @@ def _compared_text(
     legend = [
         f"{letter}  {_legend(name, one)}" for letter, name, one in zip(letters, names, found, strict=True)
     ]
+    mixed = len({one.card.currency for one in found if one is not None}) > 1
     rows = [["", *letters]]
     for unit in result.units:
-        rows.append([_unit(result, unit), *(_rate_of(one, unit) for one in found)])
+        rows.append([_unit(result, unit), *(_rate_of(one, unit, mixed=mixed) for one in found)])
     rows.append(
         [f"a call of {size[0]:,} + {size[1]:,}", *(_cost_of(result, place) for place in range(len(names)))]
     )
@@ -251,11 +269,12 @@ def _unit(result: Compared, unit: str) -> str:
     return f"{unit} per {short}"
 
 
-def _rate_of(one: Found | None, unit: str) -> str:
+def _rate_of(one: Found | None, unit: str, *, mixed: bool) -> str:
     if one is None or unit not in one.card.rates:
         return "-"
     rate = one.card.rates[unit]
-    return str(rate["price"]) + ("+" if "tiers" in rate or "graduated" in rate else "")
+    more = "+" if "tiers" in rate or "graduated" in rate else ""
+    return f"{rate['price']}{more}" + (f" {one.card.currency}" if mixed else "")
 
 
 def _cost_of(result: Compared, place: int) -> str:

@@ -10,7 +10,7 @@ import click
 from costmon.cli.values import Name
 
 if TYPE_CHECKING:
-    from costmon.pricing.show import Found
+    from costmon.pricing.show import Catalogue, Found
     from costmon.pricing.timetable import PriceRow
     from costmon.shim.cards import Rates
 
@@ -25,23 +25,98 @@ _MOST_ROWS = 12
 @click.option("--at", metavar="DATE", help="Prices of that day or instant (UTC); default: now.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def show(model: str, provider: str | None, at: str | None, as_json: bool) -> None:
-    """Show MODEL's rate card, its source and the layer it is from; its tiers, windows, variants and history."""
+    """Show MODEL's rate card, its source and the layer it is from; its tiers, windows, variants and history.
+
+    MODEL may also be a resource, such as aws-ec2-egress (costmon prices list --search aws).
+    """
+    from costmon.cli.prices import resources
     from costmon.cli.values import instant_us, now, open_catalogue
-    from costmon.pricing.show import UnpricedError, find_or_fail
 
     at_us = instant_us(at, now())
     catalogue = open_catalogue()
-    try:
-        found = find_or_fail(catalogue, model, provider, at_us)
-    except UnpricedError as error:
-        raise click.ClickException(str(error)) from error
-    if as_json:
-        click.echo(json.dumps(_to_json(found, at_us), indent=2, ensure_ascii=False))
+    resource = catalogue.resources.get(model) if provider is None else None
+    if resource is not None:
+        document, lines = resources.to_json(resource, at_us), resources.shown(resource, at_us)
     else:
-        click.echo("\n".join(_to_text(found, at_us)))
+        found = _found(catalogue, model, provider, at_us)
+        origin = catalogue.origin(found)
+        document, lines = _to_json(found, origin, at_us), _to_text(found, origin, at_us)
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False) if as_json else "\n".join(lines))
 
 
-def _to_json(found: Found, at_us: int) -> dict[str, Any]:
+def _found(catalogue: Catalogue, model: str, provider: str | None, at_us: int) -> Found:
+    from costmon.pricing.show import UnpricedError, find_or_fail
+
+    found = catalogue.find(model, provider, at_us)
+    if found is not None:
+        return found
+    served = provider.lower() if provider else _seen_at(model)
+    try:
+        return find_or_fail(catalogue, model, provider, at_us, seen=served)
+    except UnpricedError as error:
+        free = _free_said(served)
+        raise click.ClickException(f"{free} Elsewhere: {error}" if free else str(error)) from error
+
+
+def _seen_at(model: str) -> str:
+    """The provider that served `model` last, as the ledger saw it; '' if it did not."""
+    import os
+    import sqlite3
+
+    from costmon import paths
+    from costmon.errors import LedgerError
+    from costmon.store import open_ledger
+
+    if not os.path.exists(paths.ledger_file()):
+        return ""
+    try:
+        store = open_ledger(paths.state_home())
+    except LedgerError:
+        return ""
+    try:
+        row = store.db.execute(
+            "select provider from rollup_day where model = ? order by day_at desc limit 1", (model,)
+        ).fetchone()
+    except sqlite3.Error:
+        return ""
+    finally:
+        store.close()
+    return str(row[0]) if row else ""
+
+
+def _free_said(provider: str) -> str:
+    """That calls to hosts of `provider` need no price, where that is so; '' elsewhere."""
+    from costmon import config, paths
+    from costmon.errors import ConfigError
+
+    try:
+        hosts = config.load(paths.config_file()).hosts
+    except ConfigError:
+        hosts = {}
+    named = [name for name, host in hosts.items() if host.free and host.provider == provider]
+    if named:
+        which = f"{', '.join(named)}, marked free in [hosts] of config.toml,"
+    elif provider == "ollama":
+        which = "an Ollama of your own network, or to any host marked free in [hosts] of config.toml,"
+    else:
+        return ""
+    return f"Calls to {which} cost nothing and need no price."
+
+
+def _origin_json(origin: tuple[str, str]) -> dict[str, str | None]:
+    return {"quoted_from": origin[0] or None, "checked": origin[1] or None}
+
+
+def _origin_text(origin: tuple[str, str], layer: str) -> str:
+    """Where the figures are from, and of which day."""
+    page, day = origin
+    if not page and not day:
+        return "source: not said; `source` and `checked` in the price file would say it"
+    when = f" ({'released' if layer == 'base' else 'checked'} {day})" if day else ""
+    return f"source: {page or 'not said'}{when}"
+
+
+def _to_json(found: Found, origin: tuple[str, str], at_us: int) -> dict[str, Any]:
     from costmon.pricing.timetable import next_change, price_rows, variant_rows
     from costmon.shim.cards import price_version
     from costmon.shim.timestamps import to_iso
@@ -54,6 +129,7 @@ def _to_json(found: Found, at_us: int) -> dict[str, Any]:
         "layer": found.layer,
         "source": card.source,
         "version": card.version,
+        **_origin_json(origin),
         "price_version": price_version(card),
         "hash": card.hash,
         "at": to_iso(at_us),
@@ -94,13 +170,14 @@ def _row_json(row: PriceRow, currency: str) -> dict[str, Any]:
     }
 
 
-def _to_text(found: Found, at_us: int) -> list[str]:
+def _to_text(found: Found, origin: tuple[str, str], at_us: int) -> list[str]:
     from costmon.cli.values import wrapped
     from costmon.pricing.timetable import price_rows, variant_rows
     from costmon.shim.cards import price_version
 
     card = found.card
     lines = [f"{card.provider} {card.model}", f"  {price_version(card)}  (layer {found.layer})"]
+    lines.append(wrapped(_origin_text(origin, found.layer)))
     lines += (
         [wrapped(f"alias followed: {' → '.join([*found.via, f'{card.provider} {card.model}'])}")]
         if found.via

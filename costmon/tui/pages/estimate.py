@@ -89,8 +89,14 @@ class EstimatePage(PricedPage):
         self.set_interval(_MINUTE, self._ask_again)
 
     def _offer_own_models(self) -> None:
-        """Start with the models that spend today, not with an example."""
-        shares = self.snapshot.by_model if self.snapshot is not None else ()
+        """Start with the models that spend today, not with an example; what has no tokens cannot be estimated so."""
+        found = self.snapshot
+        resources = {one.name for one in found.resources} if found is not None else set()
+        shares = [
+            row
+            for row in (found.by_model if found is not None else ())
+            if row.name not in resources and row.spend.input_tokens + row.spend.output_tokens
+        ]
         own = [row.name for row in shares[:_MOST_OWN] if row.name and clean(row.name, 200) == row.name]
         own = [name for name in own if "," not in name]
         if own:
