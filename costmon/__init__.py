@@ -8,7 +8,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from costmon.errors import SpendBlocked
-    from costmon.pricing.tokens import count_tokens
+    from costmon.pricing.tokens.count import count_tokens
     from costmon.shim.context import context
     from costmon.shim.instrument import guard, instrument
     from costmon.shim.jobs import job
@@ -20,7 +20,7 @@ __all__ = ["SpendBlocked", "__version__", "context", "count_tokens", "guard", "i
 _HOMES = {
     "SpendBlocked": "costmon.errors",
     "context": "costmon.shim.context",
-    "count_tokens": "costmon.pricing.tokens",
+    "count_tokens": "costmon.pricing.tokens.count",
     "guard": "costmon.shim.instrument",
     "instrument": "costmon.shim.instrument",
     "job": "costmon.shim.jobs",

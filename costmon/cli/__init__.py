@@ -31,7 +31,11 @@ _COMMANDS = {
         "bypass",
         "Let calls through for a while that a budget or rule would refuse, on the record.",
     ),
-    "estimate": ("costmon.cli.estimate", "estimate", "What a call would cost, before it is made; models side by side."),
+    "estimate": (
+        "costmon.cli.estimate",
+        "estimate",
+        "What a call would cost, before it is made; models side by side.",
+    ),
     "scenario": ("costmon.cli.scenario", "scenario", "What so many calls a day cost in a month."),
     "break-even": (
         "costmon.cli.break_even",

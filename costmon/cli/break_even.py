@@ -12,9 +12,9 @@ from costmon.cli.values import MAX_CALLS, BadInput, Name, Number, Whole, plain
 
 if TYPE_CHECKING:
     from costmon.cli.values import Exchange
-    from costmon.pricing.breakeven import BreakEven, Comparison
-    from costmon.pricing.scenario import Scenario
-    from costmon.pricing.show import Found
+    from costmon.pricing.calculators.breakeven import BreakEven, Comparison
+    from costmon.pricing.calculators.scenario import Scenario
+    from costmon.pricing.lookup.show import Found
 
 
 @click.command("break-even")
@@ -67,9 +67,9 @@ def break_even(
       --input-tokens 2000 --output-tokens 500 --requests-per-day 20000
     """
     from costmon.cli import values
-    from costmon.pricing import breakeven
-    from costmon.pricing.scenario import Load
-    from costmon.pricing.show import find_or_fail
+    from costmon.pricing.calculators import breakeven
+    from costmon.pricing.calculators.scenario import Load
+    from costmon.pricing.lookup.show import find_or_fail
 
     counted = output_tokens if counts == "output" else input_tokens + output_tokens
     if not counted:
@@ -102,7 +102,7 @@ def _server_price(text: str, currency: str, exchange: Exchange, at_us: int) -> t
     """(nano of `currency` an hour, the price as given)."""
     from costmon.cli import values
     from costmon.config import parse_money
-    from costmon.pricing.scenario import converted
+    from costmon.pricing.calculators.scenario import converted
 
     try:
         given = parse_money(text)
@@ -120,7 +120,7 @@ def _server_price(text: str, currency: str, exchange: Exchange, at_us: int) -> t
 def _break_even_json(
     found: Found, result: BreakEven, at_load: Comparison | None, counts: str, request: Scenario
 ) -> dict[str, Any]:
-    from costmon.pricing.scenario import whole_nano
+    from costmon.pricing.calculators.scenario import whole_nano
     from costmon.shim.cards import price_version
     from costmon.shim.money import Money
 
@@ -230,7 +230,7 @@ def _in_display(
     result: BreakEven, at_load: Comparison | None, currency: str, exchange: Exchange, at_us: int
 ) -> list[str]:
     from costmon.cli.values import money_of
-    from costmon.pricing.scenario import converted
+    from costmon.pricing.calculators.scenario import converted
 
     rate = exchange.rate(currency, at_us)
     if currency == exchange.currency or rate is None:

@@ -168,7 +168,7 @@ def _configuration() -> list[Finding]:
 
 
 def _prices() -> list[Finding]:
-    from costmon.pricing.catalog import compiled
+    from costmon.pricing.catalog.layers import compiled
 
     user_file = paths.user_prices_file()
     found = compiled(user_file)

@@ -11,9 +11,9 @@ from costmon.cli.values import BadInput, Name, Whole
 
 if TYPE_CHECKING:
     from costmon.cli.values import Exchange
-    from costmon.pricing.estimate import Band, Estimate
-    from costmon.pricing.show import Catalogue, Found
-    from costmon.pricing.tokens import TokenCount
+    from costmon.pricing.calculators.estimate import Band, Estimate
+    from costmon.pricing.lookup.show import Catalogue, Found
+    from costmon.pricing.tokens.count import TokenCount
 
 MAX_BYTES = 20_000_000
 
@@ -156,7 +156,7 @@ def _read(file: str) -> str:
 
 def _messages(text: str) -> Any:
     """The chat messages (or the request with them) that `text` is, None for plain text and JSON of another shape."""
-    from costmon.pricing.chat import is_chat
+    from costmon.pricing.tokens.chat import is_chat
 
     if not text.lstrip().startswith(("[", "{")):
         return None
@@ -178,9 +178,9 @@ def _line(
 ) -> Line:
     from dataclasses import replace
 
-    from costmon.pricing.estimate import BATCH, UNBOUNDED, Band, Call, exactly, output_band
-    from costmon.pricing.estimate import estimate as work_out
-    from costmon.pricing.timetable import window_said
+    from costmon.pricing.calculators.estimate import BATCH, UNBOUNDED, Band, Call, exactly, output_band
+    from costmon.pricing.calculators.estimate import estimate as work_out
+    from costmon.pricing.lookup.timetable import window_said
     from costmon.shim.cards import price_version
 
     found = catalogue.find(name, provider, at_us)
@@ -219,7 +219,7 @@ def _line(
 
 
 def _count(content: Any, model: str) -> TokenCount:
-    from costmon.pricing.tokens import count_tokens
+    from costmon.pricing.tokens.count import count_tokens
 
     try:
         return count_tokens(content, model)

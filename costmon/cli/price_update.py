@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from costmon.pricing.update import Change, Diff, Past, RateChange, Update
+    from costmon.pricing.catalog.update import Change, Diff, Past, RateChange, Update
 
 _MOST = 12
 
@@ -42,7 +42,7 @@ def update(
     today and the new ones from today (UTC) on. Such models are listed; --correct takes the new rates over for the past,
     and `costmon reprice` then applies them to calls that are in the ledger.
     """
-    from costmon.pricing import update as updating
+    from costmon.pricing.catalog import update as updating
 
     if undo:
         _undo(as_json)
@@ -64,7 +64,7 @@ def update(
 
 
 def _undo(as_json: bool) -> None:
-    from costmon.pricing import update as updating
+    from costmon.pricing.catalog import update as updating
 
     undone = updating.undo()
     _compile()
@@ -90,8 +90,8 @@ def _agreed() -> bool:
 
 def _apply(found: Update) -> str:
     """Keep the catalogue and compile it into the ledger; what is in its way there, or ''."""
-    from costmon.pricing import base
-    from costmon.pricing import update as updating
+    from costmon.pricing.catalog import base
+    from costmon.pricing.catalog import update as updating
 
     path = updating.keep(found)
     if base.base_catalog_path() != path:

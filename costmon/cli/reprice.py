@@ -30,7 +30,9 @@ _REASONS = {
 @click.option("--since", metavar="DATE", help="Only calls from that day on (your time zone).")
 @click.option("--until", metavar="DATE", help="Only calls before that day.")
 @click.option("--provider", type=Name(), help="Only calls to this provider.")
-@click.option("--model", type=Name(), help="Only calls that asked for this model; or a resource, by its name.")
+@click.option(
+    "--model", type=Name(), help="Only calls that asked for this model; or a resource, by its name."
+)
 @click.option("--app", type=Name(), help="Only calls of this app.")
 @click.option("--only-unknown", is_flag=True, help="Only calls whose cost is unknown.")
 @click.option("--allow-unknown", is_flag=True, help="Let a cost become unknown where its price is gone.")

@@ -12,8 +12,8 @@ from costmon.cli.values import MAX_CALLS, BadInput, Every, Name, Number, Whole, 
 
 if TYPE_CHECKING:
     from costmon.cli.values import Exchange
-    from costmon.pricing.scenario import Load, Scenario
-    from costmon.pricing.show import Catalogue, Found
+    from costmon.pricing.calculators.scenario import Load, Scenario
+    from costmon.pricing.lookup.show import Catalogue, Found
 
 
 @click.command()
@@ -59,7 +59,7 @@ def scenario(
     costmon scenario --every 5m --input-tokens 4000 --output-tokens 1000 --model gpt-4o-mini
     """
     from costmon.cli import values
-    from costmon.pricing.scenario import Load, calls_per_day
+    from costmon.pricing.calculators.scenario import Load, calls_per_day
 
     if (requests_per_day is None) == (every is None):
         raise BadInput("say how many calls: either --requests-per-day N or --every TIME, such as 5m")
@@ -81,7 +81,7 @@ def scenario(
 def _scenario_of(
     catalogue: Catalogue, name: str, provider: str | None, at_us: int, load: Load
 ) -> tuple[Found | None, Scenario]:
-    from costmon.pricing.scenario import scenario as work_out
+    from costmon.pricing.calculators.scenario import scenario as work_out
 
     found = catalogue.find(name, provider, at_us)
     if found is None:
@@ -92,7 +92,7 @@ def _scenario_of(
 def _scenario_json(
     name: str, found: Found | None, result: Scenario, exchange: Exchange, at_us: int
 ) -> dict[str, Any]:
-    from costmon.pricing.scenario import whole_nano
+    from costmon.pricing.calculators.scenario import whole_nano
     from costmon.shim.cards import price_version
     from costmon.shim.money import Money, convert
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from costmon.pricing.tokens import TokenCount
+    from costmon.pricing.tokens.count import TokenCount
 
 _MAX_FILE = 100_000_000
 _WIDTH = 80
@@ -26,8 +26,8 @@ def tokens(file: str, models: tuple[str, ...], as_text: bool, as_json: bool) -> 
     A JSON list of chat messages, or a request body with one, is counted as chat: its texts and what frames them.
     Everything else is counted as text. Without --model, for o200k_base (gpt-4o, gpt-5). Nothing leaves this machine.
     """
-    from costmon.pricing.chat import is_chat
-    from costmon.pricing.tokens import count_tokens
+    from costmon.pricing.tokens.chat import is_chat
+    from costmon.pricing.tokens.count import count_tokens
 
     raw = _read(file)
     text = _text(raw, file)
@@ -70,7 +70,7 @@ def install(source: str | None) -> None:
     They come from OpenAI's public address, which is printed before it is asked. A file whose sha256 is not the
     official one is never installed.
     """
-    from costmon.pricing import tokenizer as files
+    from costmon.pricing.tokens import ranks as files
 
     if source is not None:
         for path in files.install_from(source):
@@ -92,7 +92,7 @@ def install(source: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def status(as_json: bool) -> None:
     """Say which rank files are there, and whether they are right."""
-    from costmon.pricing import tokenizer as files
+    from costmon.pricing.tokens import ranks as files
 
     rows = [files.find(encoding) for encoding in files.RANK_FILES]
     installed = files.has_tiktoken()
@@ -112,7 +112,7 @@ def status(as_json: bool) -> None:
 @tokenizer.command()
 def remove() -> None:
     """Delete the rank files from costmon's own folder."""
-    from costmon.pricing import tokenizer as files
+    from costmon.pricing.tokens import ranks as files
 
     gone = files.remove()
     for path in gone:
@@ -196,7 +196,7 @@ def _range(count: TokenCount) -> str:
 
 def _notes(named: list[tuple[str, TokenCount]]) -> list[str]:
     """What the figures do not say themselves: what kind of estimate, what is missing, what would help."""
-    from costmon.pricing.tokens import encoding_of
+    from costmon.pricing.tokens.count import encoding_of
     from costmon.shim.events import clean
 
     notes = []

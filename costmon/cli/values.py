@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from datetime import date
 
     from costmon.config import Config
-    from costmon.pricing.estimate import Band
-    from costmon.pricing.show import Catalogue
+    from costmon.pricing.calculators.estimate import Band
+    from costmon.pricing.lookup.show import Catalogue
     from costmon.shim.money import Rate
     from costmon.shim.policy import Policy
 
@@ -206,7 +206,7 @@ def now() -> int:
 def open_catalogue(provider: str | None = None) -> Catalogue:
     """Every price file as it is now; what was left out is a warning. Raises BadInput if nobody knows `provider`."""
     from costmon import paths
-    from costmon.pricing import show
+    from costmon.pricing.lookup import show
 
     catalogue = show.open_catalogue(paths.user_prices_file())
     for problem in catalogue.problems:
@@ -235,7 +235,7 @@ def money(nano: int, currency: str) -> str:
 
 def money_of(value: Fraction, currency: str, *, digits: int = 3) -> str:
     """`money` of an exact number of nano; a sum below 1 with at least so many digits that count."""
-    from costmon.pricing.scenario import whole_nano
+    from costmon.pricing.calculators.scenario import whole_nano
     from costmon.shim.money import fine_money
 
     return fine_money(whole_nano(value), currency, digits=digits)

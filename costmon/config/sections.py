@@ -36,7 +36,23 @@ _PROVIDER = re.compile(r"[a-z0-9._-]{1,60}")
 _HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_.-]{0,250})|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 FETCHED = frozenset(
     (
-        *("AUD", "BRL", "CAD", "CHF", "CNY", "CZK", "DKK", "EUR", "GBP", "HKD", "HUF", "IDR", "ILS", "INR", "ISK"),
+        *(
+            "AUD",
+            "BRL",
+            "CAD",
+            "CHF",
+            "CNY",
+            "CZK",
+            "DKK",
+            "EUR",
+            "GBP",
+            "HKD",
+            "HUF",
+            "IDR",
+            "ILS",
+            "INR",
+            "ISK",
+        ),
         *("JPY", "KRW", "MXN", "MYR", "NOK", "NZD", "PHP", "PLN", "RON", "SEK", "SGD", "THB", "TRY", "ZAR"),
     )
 )

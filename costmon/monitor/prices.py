@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 from costmon import paths
-from costmon.pricing import resource_prices
-from costmon.pricing.base import updated_file
-from costmon.pricing.catalog import FOLDER, compiled, resources_with_last_good, with_last_good
+from costmon.pricing.catalog.base import updated_file
+from costmon.pricing.catalog.layers import FOLDER, compiled, resources_with_last_good, with_last_good
+from costmon.pricing.files import resources as resource_prices
 from costmon.store import Store
 from costmon.store.queries import settings
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import NamedTuple
 
-from costmon.pricing.breakeven import BreakEven, Comparison, Server, break_even, compare
-from costmon.pricing.estimate import Band, Call, Estimate, estimate, exactly, output_band
-from costmon.pricing.scenario import Load, Scenario, converted, scenario, whole_nano
-from costmon.pricing.show import Found
-from costmon.pricing.timetable import window_said
-from costmon.pricing.tokens import count_tokens
+from costmon.pricing.calculators.breakeven import BreakEven, Comparison, Server, break_even, compare
+from costmon.pricing.calculators.estimate import Band, Call, Estimate, estimate, exactly, output_band
+from costmon.pricing.calculators.scenario import Load, Scenario, converted, scenario, whole_nano
+from costmon.pricing.lookup.show import Found
+from costmon.pricing.lookup.timetable import window_said
+from costmon.pricing.tokens.count import count_tokens
 from costmon.shim.cards import price_version
 from costmon.shim.money import convert
 from costmon.tui.format import fine_money, safe

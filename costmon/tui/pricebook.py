@@ -8,8 +8,8 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from costmon import paths
-from costmon.pricing.listing import Listed, listed
-from costmon.pricing.show import Catalogue, Found, open_catalogue
+from costmon.pricing.lookup.listing import Listed, listed
+from costmon.pricing.lookup.show import Catalogue, Found, open_catalogue
 from costmon.shim.clock import clock_of
 from costmon.shim.money import PAR, Rate
 
@@ -164,7 +164,7 @@ def _rates(home: str) -> tuple[Policy | None, str, str]:
 
 def _stamps(user_file: str) -> list[tuple[str, int, int]]:
     """Every price file with its time and size."""
-    from costmon.pricing.catalog import user_files
+    from costmon.pricing.catalog.layers import user_files
 
     folder = paths.bundled("pricing")
     try:

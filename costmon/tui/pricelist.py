@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from rich.cells import cell_len
 
-from costmon.pricing.listing import MAIN_UNITS, Listed
+from costmon.pricing.lookup.listing import MAIN_UNITS, Listed
 from costmon.shim.money import format_money
 from costmon.tui.format import safe
 

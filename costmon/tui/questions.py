@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from costmon.pricing.scenario import Load, calls_per_day
+from costmon.pricing.calculators.scenario import Load, calls_per_day
 from costmon.shim.money import Money
 from costmon.tui import entry
 from costmon.tui.entry import WrongError

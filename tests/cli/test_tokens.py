@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from costmon import paths
 from costmon.cli import main
-from costmon.pricing import tokenizer
+from costmon.pricing.tokens import ranks as tokenizer
 from tests.harness import ranks
 
 CHAT = [

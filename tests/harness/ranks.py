@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from costmon.pricing import ratios, tokenizer
+from costmon.pricing.tokens import ranks as tokenizer
+from costmon.pricing.tokens import ratios
 
 # Beside the 256 single bytes: what the test texts are merged by.
 _MERGES = {

@@ -18,8 +18,8 @@ from fnmatch import fnmatchcase
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
-from costmon.pricing.catalog import compiled
-from costmon.pricing.show import Catalogue
+from costmon.pricing.catalog.layers import compiled
+from costmon.pricing.lookup.show import Catalogue
 from costmon.shim.timestamps import to_us
 from costmon.shim.units import units
 

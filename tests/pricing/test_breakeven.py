@@ -7,7 +7,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costmon.pricing.breakeven import Server, break_even, compare
+from costmon.pricing.calculators.breakeven import Server, break_even, compare
 
 NANO = 10**9
 CENT = NANO // 100

@@ -16,9 +16,9 @@ import pytest
 
 from costmon import paths
 from costmon.monitor.prices import compile_prices
-from costmon.pricing import build
-from costmon.pricing.catalog import Compiled, Row, builtin_layer, compiled, with_last_good
-from costmon.pricing.resource_prices import from_json
+from costmon.pricing.catalog import build
+from costmon.pricing.catalog.layers import Compiled, Row, builtin_layer, compiled, with_last_good
+from costmon.pricing.files.resources import from_json
 from costmon.shim import cards, catalogue
 from costmon.shim.prices import Prices
 from costmon.store import Store, open_ledger
@@ -318,8 +318,8 @@ sys.modules["genai_prices"] = None
 from datetime import date
 from costmon import paths
 from costmon.errors import PriceError
-from costmon.pricing import build
-from costmon.pricing.catalog import compiled
+from costmon.pricing.catalog import build
+from costmon.pricing.catalog.layers import compiled
 assert len(compiled(None).rows) > 40 and not compiled(None).problems
 try:
     build.build(paths.bundled("pricing"), date(2026, 11, 10))

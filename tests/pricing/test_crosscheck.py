@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from costmon.pricing.catalog import compiled
-from costmon.pricing.show import Catalogue
+from costmon.pricing.catalog.layers import compiled
+from costmon.pricing.lookup.show import Catalogue
 from tests.pricing.crosscheck import Difference, Verdict, compare, verdict_of
 
 TABLE = {

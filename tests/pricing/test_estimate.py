@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costmon.pricing.estimate import Band, Call, estimate, exactly, output_band
+from costmon.pricing.calculators.estimate import Band, Call, estimate, exactly, output_band
 from costmon.shim.cards import Card, make_card
 from costmon.shim.money import Rate
 

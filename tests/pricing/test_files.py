@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from costmon.errors import PriceError
-from costmon.pricing.files import MAX_MESSAGE, PriceFile, load_price_file
+from costmon.pricing.files.read import MAX_MESSAGE, PriceFile, load_price_file
 from costmon.shim import cards
 from costmon.shim.timestamps import to_us
 

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from costmon.pricing.catalog import compiled
-from costmon.pricing.resource_prices import ResourcePrice, card_at
-from costmon.pricing.show import Catalogue
+from costmon.pricing.catalog.layers import compiled
+from costmon.pricing.files.resources import ResourcePrice, card_at
+from costmon.pricing.lookup.show import Catalogue
 from costmon.shim import cards
 from costmon.shim.timestamps import to_us
 

@@ -9,8 +9,8 @@ import pytest
 
 from costmon.errors import PriceError
 from costmon.monitor.prices import compile_prices
-from costmon.pricing.resource_prices import card_at, from_json, read_resource, to_json
-from costmon.pricing.where import Where
+from costmon.pricing.files.resources import card_at, from_json, read_resource, to_json
+from costmon.pricing.files.where import Where
 from costmon.shim.cards import price
 from costmon.shim.timestamps import from_iso
 from costmon.store import open_ledger

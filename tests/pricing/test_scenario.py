@@ -8,10 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costmon.pricing.catalog import compiled
-from costmon.pricing.scenario import Load, calls_per_day, exact_nano, over_week, scenario, whole_nano
-from costmon.pricing.show import Catalogue
-from costmon.pricing.timetable import Share, week_shares, window_said, windows_of
+from costmon.pricing.calculators.scenario import (
+    Load,
+    calls_per_day,
+    exact_nano,
+    over_week,
+    scenario,
+    whole_nano,
+)
+from costmon.pricing.catalog.layers import compiled
+from costmon.pricing.lookup.show import Catalogue
+from costmon.pricing.lookup.timetable import Share, week_shares, window_said, windows_of
 from costmon.shim.cards import make_card
 from costmon.shim.timestamps import from_iso
 

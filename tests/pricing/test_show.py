@@ -175,8 +175,8 @@ def test_wrong_names_and_dates() -> None:
 
 def test_every_model_is_found_as_the_shim_finds_it(home: Path) -> None:
     """The card that is shown is the one that calls are priced by, with its layer and entry."""
-    from costmon.pricing.show import open_catalogue
-    from costmon.pricing.timetable import price_rows
+    from costmon.pricing.lookup.show import open_catalogue
+    from costmon.pricing.lookup.timetable import price_rows
     from costmon.shim.cards import LAYERS, find_card
 
     at_us = 1_795_000_000_000_000  # 2026-11-18

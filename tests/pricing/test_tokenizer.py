@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from costmon import paths
-from costmon.pricing import tokenizer
-from costmon.pricing.tokenizer import TokenizerError
+from costmon.pricing.tokens import ranks as tokenizer
+from costmon.pricing.tokens.ranks import TokenizerError
 from tests.harness import ranks
 
 O200K = "o200k_base"

@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 
 import costmon
 from costmon import paths
-from costmon.pricing import chat, ratios, tokenizer, tokens
-from costmon.pricing.ratios import Sample
-from costmon.pricing.tokens import count_tokens
+from costmon.pricing.tokens import chat, ratios
+from costmon.pricing.tokens import count as tokens
+from costmon.pricing.tokens import ranks as tokenizer
+from costmon.pricing.tokens.count import count_tokens
+from costmon.pricing.tokens.ratios import Sample
 from costmon.shim.events import new_id
 from costmon.store import open_ledger
 from tests.harness import ranks

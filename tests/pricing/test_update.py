@@ -18,9 +18,9 @@ from costmon import paths
 from costmon.errors import PriceError
 from costmon.monitor.engine import read_config
 from costmon.monitor.prices import compile_prices
-from costmon.pricing import base, build, update
-from costmon.pricing.catalog import compiled
-from costmon.pricing.published import Published, patterns_in, price_keys, read_published
+from costmon.pricing.catalog import base, build, update
+from costmon.pricing.catalog.layers import compiled
+from costmon.pricing.catalog.published import Published, patterns_in, price_keys, read_published
 from costmon.shim.cards import Card, Entry, find_card, moment_of, rates_at
 from costmon.shim.catalogue import read_catalog
 from costmon.shim.recorder import Outcome, Recorder

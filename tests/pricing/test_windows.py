@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from costmon.errors import PriceError
-from costmon.pricing import windows
-from costmon.pricing.files import load_price_file
+from costmon.pricing.files import windows
+from costmon.pricing.files.read import load_price_file
 from costmon.shim import cards
 from costmon.shim.timestamps import to_us
 

@@ -13,7 +13,7 @@ from costmon import config
 from costmon.monitor.compile import compile_config
 from costmon.monitor.resources import resource_status
 from costmon.monitor.snapshot import ResourceStatus
-from costmon.pricing.resource_prices import ResourcePrice, to_json
+from costmon.pricing.files.resources import ResourcePrice, to_json
 from costmon.shim.timestamps import to_us
 from costmon.sources import resources
 from costmon.sources.resources.probes import Host, ProbeError

@@ -11,7 +11,7 @@ import pytest
 from costmon.errors import ConfigError
 from costmon.monitor.reprice import Scope, reprice, revert
 from costmon.monitor.resources import amount_text, resource_json, resource_line
-from costmon.pricing.resource_prices import ResourcePrice, ResourceRate
+from costmon.pricing.files.resources import ResourcePrice, ResourceRate
 from costmon.sources.resources import Collector, Tariffs, rows
 from costmon.store import open_ledger
 from tests.shim.battery import kit

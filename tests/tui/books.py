@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from functools import cache
 
-from costmon.pricing.show import Catalogue, open_catalogue
+from costmon.pricing.lookup.show import Catalogue, open_catalogue
 from costmon.shim.money import Rate
 from costmon.shim.timestamps import to_us
 from costmon.tui.pricebook import PriceBook

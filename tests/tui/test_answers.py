@@ -8,7 +8,7 @@ from fractions import Fraction
 import pytest
 
 from costmon.cli import values
-from costmon.pricing.show import open_catalogue
+from costmon.pricing.lookup.show import open_catalogue
 from costmon.tui.answers import Answer, answer, decimal
 from costmon.tui.format import fine_money
 from costmon.tui.lines import Line, width_of

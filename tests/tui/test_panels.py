@@ -250,7 +250,16 @@ def test_a_resources_figures_are_never_cut(width: int) -> None:
     """In a column or on a line of their own; names give way."""
     shown = resources(samples.served().resources, NOW, width)
     assert all(width_of(one) <= width for one in shown)
-    for figure in ("~12.5 h", "~$15.00", "412.25 h", "$494.70", "0.0372 GB-month", "$0.003", "21 d", "$13.81"):
+    for figure in (
+        "~12.5 h",
+        "~$15.00",
+        "412.25 h",
+        "$494.70",
+        "0.0372 GB-month",
+        "$0.003",
+        "21 d",
+        "$13.81",
+    ):
         assert figure in text(shown)
     assert all(name in text(resources(samples.served().resources, NOW, 20)) for name in ("gpu-box", "egress"))
 

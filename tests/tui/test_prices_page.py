@@ -8,8 +8,8 @@ import time
 import pytest
 from textual.pilot import Pilot
 
-from costmon.pricing.listing import Listed
-from costmon.pricing.show import open_catalogue
+from costmon.pricing.lookup.listing import Listed
+from costmon.pricing.lookup.show import open_catalogue
 from costmon.tui.format import cut_middle
 from costmon.tui.lines import Line, width_of
 from costmon.tui.pages.card import RateCardPage, card_lines, card_of

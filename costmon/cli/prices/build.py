@@ -15,7 +15,7 @@ def build(output: str | None, checked: str | None) -> None:
     from costmon import paths
     from costmon.cli.values import day_of
     from costmon.errors import PriceError
-    from costmon.pricing import build as builder
+    from costmon.pricing.catalog import build as builder
 
     folder = paths.bundled("pricing")
     path = output or os.path.join(folder, "catalog.json")

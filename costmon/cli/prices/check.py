@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     import sqlite3
 
-    from costmon.pricing.check import FileAge, Finding, Sample, Use
+    from costmon.pricing.lookup.check import FileAge, Finding, Sample, Use
 
 _DAY_US = 86_400_000_000
 _NEWEST_EVENTS = 300_000
@@ -28,8 +28,8 @@ def check(ctx: click.Context, as_json: bool) -> None:
     """
     from costmon import paths
     from costmon.cli.values import now
-    from costmon.pricing.check import check as examine
-    from costmon.pricing.show import open_catalogue
+    from costmon.pricing.lookup.check import check as examine
+    from costmon.pricing.lookup.show import open_catalogue
 
     at_us = now()
     catalogue = open_catalogue(paths.user_prices_file())
@@ -50,9 +50,9 @@ def _files() -> list[FileAge]:
 
     from costmon import paths
     from costmon.errors import PriceError
-    from costmon.pricing.catalog import user_files
-    from costmon.pricing.check import FileAge
-    from costmon.pricing.files import load_price_file
+    from costmon.pricing.catalog.layers import user_files
+    from costmon.pricing.files.read import load_price_file
+    from costmon.pricing.lookup.check import FileAge
 
     folder = paths.bundled("pricing")
     ours = [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name.endswith(".toml")]
@@ -110,7 +110,7 @@ def _from_ledger(at_us: int) -> tuple[list[Use], list[Sample]]:
 
 
 def _uses(db: sqlite3.Connection, at_us: int) -> list[Use]:
-    from costmon.pricing.check import USED_DAYS, Use
+    from costmon.pricing.lookup.check import USED_DAYS, Use
 
     rows = db.execute(
         """select provider, model, sum(calls), sum(unpriced), sum(partial), max(day_at) from rollup_day
@@ -122,7 +122,7 @@ def _uses(db: sqlite3.Connection, at_us: int) -> list[Use]:
 
 def _samples(db: sqlite3.Connection, at_us: int) -> list[Sample]:
     """The events of the last 90 days that have no whole cost, of the newest 300,000 events."""
-    from costmon.pricing.check import USED_DAYS, Sample
+    from costmon.pricing.lookup.check import USED_DAYS, Sample
     from costmon.shim.events import TOKEN_COLUMNS
 
     rows = db.execute(

@@ -12,8 +12,8 @@ from costmon.cli.values import BadInput, Name, Whole
 
 if TYPE_CHECKING:
     from costmon.cli.values import Exchange
-    from costmon.pricing.listing import Compared, Listed
-    from costmon.pricing.show import Found
+    from costmon.pricing.lookup.listing import Compared, Listed
+    from costmon.pricing.lookup.show import Found
 
 _WIDEST_NAME = 32
 MAIN = ("input_tokens", "output_tokens", "cache_read_tokens")
@@ -38,7 +38,7 @@ def list_prices(
     """
     from costmon.cli.prices import resources
     from costmon.cli.values import instant_us, now, open_catalogue
-    from costmon.pricing.listing import listed
+    from costmon.pricing.lookup.listing import listed
 
     at_us = instant_us(at, now())
     catalogue = open_catalogue(provider)
@@ -147,7 +147,7 @@ def compare(
     costmon prices compare gpt-4o-mini claude-haiku-5-5 azure:gpt-4o-mini
     """
     from costmon.cli import values
-    from costmon.pricing.listing import compared
+    from costmon.pricing.lookup.listing import compared
 
     names = list(dict.fromkeys(models))
     if len(names) > _MOST:
@@ -178,8 +178,8 @@ def compare(
 
 def _cheapest(result: Compared, exchange: Exchange, at_us: int) -> tuple[int, ...]:
     """Which cost least, in one currency; none when a price is incomplete or there is no rate between them."""
-    from costmon.pricing.listing import cheapest
-    from costmon.pricing.scenario import converted
+    from costmon.pricing.calculators.scenario import converted
+    from costmon.pricing.lookup.listing import cheapest
 
     currencies = {card.currency for card in result.cards if card is not None}
     quote = currencies.pop() if len(currencies) == 1 else "USD"
@@ -203,7 +203,7 @@ def _compared_json(
     size: tuple[int, int],
 ) -> dict[str, Any]:
     from costmon.cli.prices.show import rates_json
-    from costmon.pricing.scenario import whole_nano
+    from costmon.pricing.calculators.scenario import whole_nano
     from costmon.shim.cards import price_version
     from costmon.shim.money import Money
 

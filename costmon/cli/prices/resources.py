@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from costmon.pricing.resource_prices import ResourcePrice, ResourceRate
+    from costmon.pricing.files.resources import ResourcePrice, ResourceRate
 
 
 def matching(resources: Mapping[str, ResourcePrice], search: str) -> list[ResourcePrice]:

@@ -10,8 +10,8 @@ import click
 from costmon.cli.values import Name
 
 if TYPE_CHECKING:
-    from costmon.pricing.show import Catalogue, Found
-    from costmon.pricing.timetable import PriceRow
+    from costmon.pricing.lookup.show import Catalogue, Found
+    from costmon.pricing.lookup.timetable import PriceRow
     from costmon.shim.cards import Rates
 
 _MOST_ROWS = 12
@@ -45,7 +45,7 @@ def show(model: str, provider: str | None, at: str | None, as_json: bool) -> Non
 
 
 def _found(catalogue: Catalogue, model: str, provider: str | None, at_us: int) -> Found:
-    from costmon.pricing.show import UnpricedError, find_or_fail
+    from costmon.pricing.lookup.show import UnpricedError, find_or_fail
 
     found = catalogue.find(model, provider, at_us)
     if found is not None:
@@ -117,7 +117,7 @@ def _origin_text(origin: tuple[str, str], layer: str) -> str:
 
 
 def _to_json(found: Found, origin: tuple[str, str], at_us: int) -> dict[str, Any]:
-    from costmon.pricing.timetable import next_change, price_rows, variant_rows
+    from costmon.pricing.lookup.timetable import next_change, price_rows, variant_rows
     from costmon.shim.cards import price_version
     from costmon.shim.timestamps import to_iso
 
@@ -172,7 +172,7 @@ def _row_json(row: PriceRow, currency: str) -> dict[str, Any]:
 
 def _to_text(found: Found, origin: tuple[str, str], at_us: int) -> list[str]:
     from costmon.cli.values import wrapped
-    from costmon.pricing.timetable import price_rows, variant_rows
+    from costmon.pricing.lookup.timetable import price_rows, variant_rows
     from costmon.shim.cards import price_version
 
     card = found.card
@@ -215,7 +215,7 @@ def _rate_lines(rates: Rates, currency: str) -> list[str]:
 
 
 def _window_lines(found: Found, at_us: int) -> list[str]:
-    from costmon.pricing.timetable import next_change, price_rows
+    from costmon.pricing.lookup.timetable import next_change, price_rows
     from costmon.shim.timestamps import until_text
 
     rows = price_rows(found.entry, at_us)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from costmon.config.values import Resource
-from costmon.pricing.resource_prices import UNITS, ResourcePrice
+from costmon.pricing.files.resources import UNITS, ResourcePrice
 from costmon.sources.resources import rows
 from costmon.sources.resources.books import Books
 from costmon.sources.resources.pieces import SECOND_US, billed, next_cut, pieces, share, slot_of, whole_second

@@ -6,7 +6,7 @@ import json
 from sqlite3 import Connection
 
 from costmon.config.values import Resource
-from costmon.pricing.resource_prices import UNITS, ResourcePrice, ResourceRate, card_at
+from costmon.pricing.files.resources import UNITS, ResourcePrice, ResourceRate, card_at
 from costmon.shim import booking, cards, policy
 from costmon.shim.events import Attempt, Settlement
 from costmon.shim.money import PAR, Rate, convert

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from costmon.budget.periods import day_start
 from costmon.config.resources import resource_from_fields
 from costmon.config.values import Resource
-from costmon.pricing.resource_prices import ResourcePrice, from_json, of_config
+from costmon.pricing.files.resources import ResourcePrice, from_json, of_config
 from costmon.shim.timestamps import to_us
 
 NOTHING_COUNTS = "until then its cost is unknown, and budgets count nothing for it"

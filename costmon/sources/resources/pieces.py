@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 
 from costmon.budget.periods import Period, period_at
-from costmon.pricing.resource_prices import ResourcePrice
+from costmon.pricing.files.resources import ResourcePrice
 
 SECOND_US = 1_000_000
 SLOT_US = 900 * SECOND_US

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from costmon.config.values import RESOURCE_PERS, Resource
-from costmon.pricing.resource_prices import UNITS, ResourcePrice, ResourceRate, measure_of
+from costmon.pricing.files.resources import UNITS, ResourcePrice, ResourceRate, measure_of
 from costmon.shim import cards
 from costmon.shim.events import clean
 from costmon.shim.money import Money

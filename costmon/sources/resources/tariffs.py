@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlite3 import Connection
 
-from costmon.pricing.resource_prices import ResourceRate, card_at
+from costmon.pricing.files.resources import ResourceRate, card_at
 from costmon.shim.cards import Card
 from costmon.shim.timestamps import to_datetime
 from costmon.sources.resources.definitions import configured, parse

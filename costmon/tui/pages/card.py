@@ -9,8 +9,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.screen import ModalScreen
 
-from costmon.pricing.listing import Listed
-from costmon.pricing.timetable import PriceRow, next_change, price_rows, variant_rows
+from costmon.pricing.lookup.listing import Listed
+from costmon.pricing.lookup.timetable import PriceRow, next_change, price_rows, variant_rows
 from costmon.shim.cards import LAYERS, Card, Entry, Rates, price_version, resolve
 from costmon.shim.timestamps import to_datetime
 from costmon.tui import keys

@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.reactive import var
 from textual.strip import Strip
 
-from costmon.pricing.listing import Listed
+from costmon.pricing.lookup.listing import Listed
 from costmon.tui.format import cut_middle, fit
 from costmon.tui.lines import Line, crop, line
 from costmon.tui.pricelist import COLUMNS, RIGHT, PriceLine, widths

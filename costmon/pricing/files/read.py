@@ -22,16 +22,16 @@
     from = 2026-10-14
     context = { processing = "batch" }         # or service_tier = "flex"; replaces only the prices it names
     input = 1
-    [[alias]]                                  # see `costmon.pricing.aliases`
+    [[alias]]                                  # see `costmon.pricing.files.aliases`
     provider = "azure"
     match = "prod-chat-*"
     to = "azure:gpt-4o"
     [[price]]
-    resource = "gpu-box"                       # see `costmon.pricing.resource_prices`
+    resource = "gpu-box"                       # see `costmon.pricing.files.resources`
 
 A price's name is a unit of `costmon.shim.units` (`input_audio_tokens`, `audio_seconds` per hour, `requests`
 per 1,000 …), a token unit also without `_tokens`. `when` multiplies all prices of its rate in those hours, or
-replaces the ones it names; see `costmon.pricing.windows`. With `mode = "graduated"` a tier's price holds only for
+replaces the ones it names; see `costmon.pricing.files.windows`. With `mode = "graduated"` a tier's price holds only for
 what lies above it, counted in the unit itself and within one event. A file is read whole or refused whole, in one
 sentence: file, key, what to do.
 """
@@ -48,16 +48,16 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from costmon.pricing import windows
-from costmon.pricing.aliases import read_alias
-from costmon.pricing.rates import read_rates
-from costmon.pricing.where import MAX_MESSAGE as MAX_MESSAGE
-from costmon.pricing.where import Where, only, tables, text
+from costmon.pricing.files import windows
+from costmon.pricing.files.aliases import read_alias
+from costmon.pricing.files.rates import read_rates
+from costmon.pricing.files.where import MAX_MESSAGE as MAX_MESSAGE
+from costmon.pricing.files.where import Where, only, tables, text
 from costmon.shim.cards import Entry
 from costmon.shim.patterns import is_quick
 
 if TYPE_CHECKING:
-    from costmon.pricing.resource_prices import ResourcePrice
+    from costmon.pricing.files.resources import ResourcePrice
 
 MAX_BYTES = 1_000_000
 _PRICE_KEYS = ("provider", "model", "match", "currency", "source", "checked", "rate")
@@ -154,7 +154,7 @@ def _add(at: Where, models: dict[str, dict[str, Entry]], provider: str, entry: E
 def _add_resource(
     at: Where, table: dict[str, Any], resources: dict[str, ResourcePrice], *, dated: bool
 ) -> None:
-    from costmon.pricing.resource_prices import read_resource
+    from costmon.pricing.files.resources import read_resource
 
     found = read_resource(at, table, dated=dated)
     if resources.setdefault(found.name, found) is not found:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from costmon.pricing.where import Where, only, text
+from costmon.pricing.files.where import Where, only, text
 from costmon.shim.matching import Entry, matches
 from costmon.shim.patterns import is_quick
 

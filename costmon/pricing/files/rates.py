@@ -1,6 +1,6 @@
 """The rates of a price: dated rows of unit prices, with tiers, contexts and hours of the week.
 
-A [[price.rate]] becomes one row of the catalogue, and one more for each window of `when`; see `costmon.pricing.files`
+A [[price.rate]] becomes one row of the catalogue, and one more for each window of `when`; see `costmon.pricing.files.read`
 for the file and `costmon.shim.cards` for the rows.
 """
 
@@ -12,8 +12,8 @@ from decimal import Decimal, localcontext
 from itertools import pairwise
 from typing import Any
 
-from costmon.pricing import windows
-from costmon.pricing.where import Where, shown, tables, text
+from costmon.pricing.files import windows
+from costmon.pricing.files.where import Where, shown, tables, text
 from costmon.shim.units import units
 
 Row = dict[str, Any]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
 
-from costmon.pricing.scenario import exact_nano
-from costmon.pricing.show import Catalogue
-from costmon.pricing.timetable import since_of
+from costmon.pricing.calculators.scenario import exact_nano
+from costmon.pricing.lookup.show import Catalogue
+from costmon.pricing.lookup.timetable import since_of
 from costmon.shim.cards import LAYERS, Card, Entry, Rates, find, resolve
 
 MAIN_UNITS = ("input_tokens", "output_tokens", "cache_read_tokens")

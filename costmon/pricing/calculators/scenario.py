@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from costmon.pricing.timetable import Share
+from costmon.pricing.lookup.timetable import Share
 from costmon.shim.cards import Card, price
 from costmon.shim.money import Rate, divide_half_even
 

@@ -17,7 +17,7 @@ from functools import cache, lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from costmon.pricing.where import Where, shown, text
+from costmon.pricing.files.where import Where, shown, text
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo

@@ -30,7 +30,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from costmon.config.values import MONTHS, RESOURCE_PERS, Resource
-from costmon.pricing.where import Where, only, shown, tables, text
+from costmon.pricing.files.where import Where, only, shown, tables, text
 from costmon.shim.cards import Card, make_card
 from costmon.shim.money import amount, to_nano
 from costmon.shim.timestamps import to_datetime, to_us

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
-from costmon.pricing.show import Catalogue, stub
+from costmon.pricing.lookup.show import Catalogue, stub
 from costmon.shim.cards import Card, Entry, find, price
 from costmon.shim.prices import MAKERS
 from costmon.shim.timestamps import from_iso

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from costmon import paths
 from costmon.errors import PriceError
-from costmon.pricing.base import base_catalog_path, damaged
-from costmon.pricing.files import PriceFile, load_price_file, precedence
+from costmon.pricing.catalog.base import base_catalog_path, damaged
+from costmon.pricing.files.read import PriceFile, load_price_file, precedence
 from costmon.shim.cards import Entry, matches
 from costmon.shim.catalogue import base_rows, models_json, models_of, read_catalog
 
 if TYPE_CHECKING:
-    from costmon.pricing.resource_prices import ResourcePrice
+    from costmon.pricing.files.resources import ResourcePrice
 
 USER, BUILTIN, BASE = 0, 1, 2
 FOLDER = "prices.d"

@@ -18,7 +18,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from costmon.pricing import chat, ratios, tokenizer
+from costmon.pricing.tokens import chat, ratios
+from costmon.pricing.tokens import ranks as tokenizer
 
 PER_MESSAGE = 3
 PER_NAME = 1

@@ -14,11 +14,11 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from costmon.errors import PriceError
-from costmon.pricing.base import base_catalog_path as base_catalog_path
-from costmon.pricing.base import sealed, updated_file
+from costmon.pricing.catalog.base import base_catalog_path as base_catalog_path
+from costmon.pricing.catalog.base import sealed, updated_file
+from costmon.pricing.catalog.published import Published, patterns_in, read_published
 from costmon.pricing.fetch import FetchError, fetch, read_file, shown, size_text
 from costmon.pricing.kept import replace_text
-from costmon.pricing.published import Published, patterns_in, read_published
 from costmon.shim.cards import Entry, Moment, rates_at
 from costmon.shim.catalogue import compact_json, models_json, read_catalog
 from costmon.shim.matching import find
@@ -134,7 +134,7 @@ def prepare(source: str, today: date, *, from_file: bool = False, correct: Itera
 
 def keep(update: Update) -> str:
     """Replace the kept catalogue in one step; returns its path. Raises PriceError."""
-    from costmon.pricing.build import to_text
+    from costmon.pricing.catalog.build import to_text
 
     path = updated_file()
     try:

@@ -13,8 +13,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from costmon.errors import PriceError
-from costmon.pricing.catalog import builtin_layer
-from costmon.pricing.published import group
+from costmon.pricing.catalog.layers import builtin_layer
+from costmon.pricing.catalog.published import group
 from costmon.shim.cards import Entry
 from costmon.shim.catalogue import compact_json
 from costmon.shim.units import units
@@ -138,7 +138,7 @@ def _when(constraint: Any) -> dict[str, Any]:
 
 def _clock(moment: Any) -> str:
     if moment.utcoffset():
-        raise PriceError("genai-prices has a time of day outside UTC; extend costmon.pricing.build")
+        raise PriceError("genai-prices has a time of day outside UTC; extend costmon.pricing.catalog.build")
     return str(moment.strftime("%H:%M:%S" if moment.second else "%H:%M"))
 
 

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 from costmon import paths
 from costmon.errors import PriceError
-from costmon.pricing.base import bundled_file
-from costmon.pricing.catalog import Compiled, compiled, provider_for
-from costmon.pricing.estimate import BATCH
-from costmon.pricing.scenario import Load, Scenario, over_week
-from costmon.pricing.timetable import Share, date_change, week_shares, windows_of
+from costmon.pricing.calculators.estimate import BATCH
+from costmon.pricing.calculators.scenario import Load, Scenario, over_week
+from costmon.pricing.catalog.base import bundled_file
+from costmon.pricing.catalog.layers import Compiled, compiled, provider_for
+from costmon.pricing.lookup.timetable import Share, date_change, week_shares, windows_of
 from costmon.shim.cards import LAYERS, Card, Entry, find, find_card, resolve
 from costmon.shim.catalogue import read_catalog
 from costmon.shim.matching import names_of, served_by

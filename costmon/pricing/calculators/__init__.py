@@ -1,0 +1,1 @@
+"""What calls will cost, before they are made: pure functions on rate cards."""

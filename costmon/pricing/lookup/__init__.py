@@ -1,0 +1,1 @@
+"""Find, list, compare and check rate cards over all layers."""

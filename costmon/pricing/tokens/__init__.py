@@ -1,0 +1,1 @@
+"""Count the tokens of texts and chats: exactly with tiktoken's rank files, else with a range."""
