@@ -18,7 +18,8 @@ from costmon.shim.units import units
 
 Row = dict[str, Any]
 Price = str | list[Any] | dict[str, Any]
-_DEAREST, _DEAREST_USD = Decimal(10**9), Decimal(10**6)
+_MOST = 10**9  # an integer: to compare a Decimal with a huge integer takes seconds
+_DEAREST, _DEAREST_USD = Decimal(_MOST), Decimal(10**6)
 _MOST_TIERS = 100
 _SMALLEST = -30  # a power of ten; Decimal takes far smaller ones for 0
 _FURTHEST = 10**15
@@ -176,9 +177,9 @@ def _number(at: Where, value: object) -> Decimal:
     """A finite number from 0 to a billion."""
     if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
         at.fail(f"is {shown(value)!r}; write a number, like 2.5")
-    if isinstance(value, int) and value > _DEAREST:  # before Decimal takes its time with a million digits
+    if isinstance(value, int) and value > _MOST:
         at.fail(f"is over {_DEAREST:,}; check the amount and `per`")
-    if isinstance(value, int) and value < -_DEAREST:
+    if isinstance(value, int) and value < -_MOST:
         at.fail("is below zero; write 0 or more")
     number = Decimal(value)
     if not number.is_finite():

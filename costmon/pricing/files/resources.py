@@ -38,7 +38,8 @@ from costmon.shim.timestamps import to_datetime, to_us
 HOUR_S = 3600
 MONTH_S = 730 * HOUR_S
 _DAY_S = 86_400
-_DEAREST = Decimal(10**9)
+_MOST = 10**9  # an integer: to compare a Decimal with a huge integer takes seconds
+_DEAREST = Decimal(_MOST)
 _MOST = 10**12  # the highest threshold of a tier
 UNITS = {
     "time": "resource_seconds",
@@ -267,9 +268,7 @@ def _tiers(at: Where, rate: Mapping[str, Any], free: int) -> tuple[tuple[int, in
 def _price(at: Where, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
         at.fail(f"is {shown(value)!r}; write a number, like 2.5")
-    if (
-        isinstance(value, int) and abs(value) > _DEAREST
-    ):  # before Decimal takes its time with a million digits
+    if isinstance(value, int) and abs(value) > _MOST:
         at.fail(f"is over {_DEAREST:,}, or below zero; check the amount and `per`")
     price = Decimal(value)
     if not price.is_finite():
