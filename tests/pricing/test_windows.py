@@ -219,7 +219,7 @@ def test_many_windows_are_read_quickly(tmp_path: Path, zones: list[str]) -> None
     began = time.process_time()
     entry = load_price_file(str(path)).models["acme"][0]
     assert len(entry["prices"]) > 8 * 48
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < 8
 
 
 def test_a_file_of_too_many_windows_is_refused_quickly(tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ def test_a_file_of_too_many_windows_is_refused_quickly(tmp_path: Path) -> None:
         PriceError, match="makes more than 20,000 rows or 100,000 spans of hours of this file"
     ):
         load_price_file(str(path))
-    assert time.process_time() - began < 4
+    assert time.process_time() - began < 12
 
 
 SPANS = st.lists(

@@ -235,7 +235,7 @@ def test_what_is_called_quick_is_quick(pieces: list[str], end: str) -> None:
         for name in ("a" * 199 + "!", ("ab" * 100)[:199] + "!", ("a" * 160 + end + "!")[:200]):
             began = time.process_time()
             found.search(name)
-            assert time.process_time() - began < 0.3
+            assert time.process_time() - began < 1.5
 
 
 def test_every_pattern_of_the_catalogue_is_searched() -> None:

@@ -344,7 +344,7 @@ async def test_the_page_opens_at_once() -> None:
         begin = time.process_time()
         await pilot.press("e")
         await settled(pilot, lambda: "cheapest" in screen_text(app))
-        assert time.process_time() - begin < 1.0
+        assert time.process_time() - begin < 2.0
 
 
 async def test_the_home_gives_prices_rates_and_currency(home: str) -> None:
