@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 _HARNESS = "COSTMON_TEST_"  # what steers the tests themselves
@@ -54,7 +55,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Under COSTMON_TEST_NO_SKIP a skipped test is a gap, so the run fails."""
+    """Under COSTMON_TEST_NO_SKIP a skipped test is a gap, so the run fails. A process that a failed test left behind would
+    keep the run from ending."""
+    if hasattr(session.config, "workerinput"):
+        for child in psutil.Process().children(recursive=True):
+            child.kill()
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if (
         os.environ.get("COSTMON_TEST_NO_SKIP") == "1"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -195,13 +196,17 @@ def forked(work: Callable[[], Any]) -> Callable[[], Any]:
     os.close(writing)
 
     def result() -> Any:
-        with os.fdopen(reading, "rb") as pipe:
-            try:  # one object, not to the end: a grandchild may hold the pipe open
-                good, value = pickle.load(pipe)
-            except EOFError:
-                good, value = False, f"the child died with status {os.waitpid(pid, 0)[1]}"
-            else:
-                os.waitpid(pid, 0)
+        try:
+            with os.fdopen(reading, "rb") as pipe:
+                try:  # one object, not to the end: a grandchild may hold the pipe open
+                    good, value = pickle.load(pipe)
+                except EOFError:
+                    good, value = False, f"the child died with status {os.waitpid(pid, 0)[1]}"
+                else:
+                    os.waitpid(pid, 0)
+        except BaseException:  # the test's time is up: a child that hangs must not outlive it
+            os.kill(pid, signal.SIGKILL)
+            raise
         assert good, value
         return value
 
