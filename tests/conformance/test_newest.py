@@ -9,7 +9,7 @@ import pytest
 
 from tests.conformance.table import comparable, run, table, verdicts
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.conformance, pytest.mark.system, pytest.mark.timeout(300)]
 # litellm pins the SDKs it is built on, so it has an environment of its own; see test_sdk_majors.
 CLIENTS = [
     "openai chat", "openai responses", "openai embeddings", "anthropic", "groq", "google-genai", "mistral", "cohere",

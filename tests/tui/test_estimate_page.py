@@ -129,6 +129,7 @@ async def test_what_was_typed_survives_sections_and_pages() -> None:
         assert {name: page._field(name).typed for name in ("days", "speed")} == {"days": "7", "speed": "900"}
 
 
+@pytest.mark.slow
 async def test_calls_a_day_and_minutes_between_them_replace_each_other() -> None:
     """The one typed last holds."""
     app = make_app(Script(samples.empty()))
@@ -215,6 +216,7 @@ async def test_every_size_has_fields_and_an_answer(size: tuple[int, int]) -> Non
         await settled(pilot, lambda: screen_lines(app)[0].startswith("costmon 100% BLOCKED"))
 
 
+@pytest.mark.slow
 async def test_every_state_is_drawn() -> None:
     """Hostile names, no ledger, many apps: the page stands."""
     source = Script(samples.calm())
@@ -256,6 +258,7 @@ async def test_a_paste_loses_its_control_characters() -> None:
         assert "\nsecond" in page._field("prompt").typed
 
 
+@pytest.mark.slow
 async def test_a_prompt_too_long_for_a_page_is_refused_with_the_command() -> None:
     """Not cut: a count of a part would be a wrong number."""
     from textual import events
@@ -295,6 +298,7 @@ async def test_while_prices_are_read_the_page_says_so() -> None:
         assert shelf.opened == 1
 
 
+@pytest.mark.slow
 async def test_prices_that_cannot_be_read_are_a_sentence() -> None:
     """The rest of the app goes on, and the next visit tries again."""
     broken = [True]

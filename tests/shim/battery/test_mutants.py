@@ -75,6 +75,7 @@ def judge(found: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.slow
 def test_a_tenth_of_the_shim_broken(costmon_home: Path, server: MockServer) -> None:
     """Every tenth function raises whenever it is called: results, exceptions and streams are as without costmon."""
     judge(broken_one_by_one(costmon_home, server, "3/10"))
