@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from costmon.budget.bands import Band, band
 from costmon.budget.periods import period_at
 from costmon.budget.status import BudgetRow, PeriodRow
 from costmon.shim.money import Rate, convert
@@ -67,3 +68,14 @@ def uncertain(
     rates = [(rate(currency or "USD", budget.currency, now_us), cost) for currency, cost, *_ in rows]
     estimated = sum(convert(cost, found) for found, cost in rates if found is not None)
     return Uncertain(min(estimated, period.spent), sum(row[2] for row in rows), sum(row[3] for row in rows))
+
+
+def period_band(period: PeriodRow, unsure: Uncertain) -> Band:
+    """What a budget's period has spent, low, best and high: nano of its currency."""
+    return band(
+        period.spent,
+        estimated=unsure.estimated_cost,
+        assumed=period.assumed,
+        reserved=period.reserved,
+        bounded=not unsure.partial,
+    )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import click
 
 from costmon import __version__
+from costmon.cli.lazy import LazyGroup
 from costmon.errors import CostmonError
 
 # command → (module, attribute, one line for --help)
@@ -57,22 +56,10 @@ _COMMANDS = {
 }
 
 
-class Commands(click.Group):
-    """Finds commands by name and imports only the one that runs; errors become one line and exit code 2."""
+class Commands(LazyGroup):
+    """Errors become one line and exit code 2."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module, attribute, _ = _COMMANDS[cmd_name]
-        command: click.Command = getattr(import_module(module), attribute)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, _, text) in _COMMANDS.items()])
+    listed = _COMMANDS
 
     def invoke(self, ctx: click.Context) -> object:
         try:

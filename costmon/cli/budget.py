@@ -263,7 +263,7 @@ def opened() -> Iterator[Store]:
 
 def _current() -> list[tuple[BudgetRow, PeriodRow, Standing, Band, Uncertain]]:
     """Every budget with where it stands and its band: nano of its currency."""
-    from costmon.budget.rows import uncertain
+    from costmon.budget.rows import period_band, uncertain
     from costmon.shim import policy
 
     with opened() as store:
@@ -273,24 +273,12 @@ def _current() -> list[tuple[BudgetRow, PeriodRow, Standing, Band, Uncertain]]:
                 row,
                 period,
                 standing,
-                _band(period, unsure),
+                period_band(period, unsure),
                 unsure,
             )
             for row, period, standing in _standings(store)
             for unsure in (uncertain(store.db, row, period, rate, now),)
         ]
-
-
-def _band(period: PeriodRow, unsure: Uncertain) -> Band:
-    from costmon.budget.bands import band
-
-    return band(
-        period.spent,
-        estimated=unsure.estimated_cost,
-        assumed=period.assumed,
-        reserved=period.reserved,
-        bounded=not unsure.partial,
-    )
 
 
 def _standings(store: Store) -> list[tuple[BudgetRow, PeriodRow, Standing]]:

@@ -10,8 +10,7 @@ from costmon.act.alerts import Alert, Crossing, Notice, deliver, level_alerts, n
 from costmon.act.channels import Notifier
 from costmon.act.channels.desktop import DesktopNotifier
 from costmon.act.channels.none import NullNotifier
-from costmon.budget.bands import band
-from costmon.budget.rows import Uncertain, read_budgets, uncertain
+from costmon.budget.rows import Uncertain, period_band, read_budgets, uncertain
 from costmon.budget.status import BudgetRow, PeriodRow, standing
 from costmon.errors import CostmonError
 from costmon.shim import policy
@@ -90,13 +89,7 @@ def due_alerts(store: Store) -> list[Alert]:
 
 def _crossing(row: BudgetRow, period: PeriodRow, now: int, unsure: Uncertain) -> Crossing:
     at = standing(row, period, now)
-    found = band(
-        period.spent,
-        estimated=unsure.estimated_cost,
-        assumed=period.assumed,
-        reserved=period.reserved,
-        bounded=not unsure.partial,
-    )
+    found = period_band(period, unsure)
     return Crossing(
         budget=row.name,
         scope=row.scope,

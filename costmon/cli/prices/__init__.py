@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
-
 import click
+
+from costmon.cli.lazy import LazyGroup
 
 # command → (module, attribute, one line for --help)
 _COMMANDS = {
@@ -26,24 +25,10 @@ _COMMANDS = {
 }
 
 
-class _Lazy(click.Group):
-    """Imports only the command that runs."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return [name for name, (module, _, _) in _COMMANDS.items() if find_spec(module) is not None]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self.list_commands(ctx):
-            return None
-        module, attribute, _ = _COMMANDS[cmd_name]
-        command: click.Command = getattr(import_module(module), attribute)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, _COMMANDS[name][2]) for name in self.list_commands(ctx)])
+class _Prices(LazyGroup):
+    listed = _COMMANDS
 
 
-@click.command(cls=_Lazy)
+@click.command(cls=_Prices)
 def prices() -> None:
     """Show, list, compare and check the rate cards costmon prices by."""

@@ -116,26 +116,7 @@ def tell(
         known = next((run for run in found if (run.started_at, run.stopped_at) == (at, until)), None)
         if known is not None:
             return Announced(known, False)
-        if at < locked:
-            raise ConfigError(f"the bill up to {say(locked)} is locked; {name} can only have run after that")
-        running = next((run for run in found if run.stopped_at is None), None)
-        if running is not None:
-            raise ConfigError(
-                f"{name} runs since {say(running.started_at)}, and what it uses is accounted as it goes; stop it first, then"
-                " tell of the run before"
-            )
-        within = next(
-            (
-                run
-                for run in found
-                if run.started_at < until and run.stopped_at is not None and at < run.stopped_at
-            ),
-            None,
-        )
-        if within is not None and within.stopped_at is not None:
-            raise ConfigError(
-                f"{name} ran from {say(within.started_at)} to {say(within.stopped_at)} already; leave that time out"
-            )
+        _room_for(name, found, at, until, locked, say)
         if name not in rows.meters(db):
             rows.put_meter(db, Meter(name, written, now, now, now, 0, False, {}, ""))
         rows.start_run(db, name, at, until, by)
@@ -143,6 +124,30 @@ def tell(
 
     found = _written(db, work)
     return _accounted(db, definitions, name, now, found)
+
+
+def _room_for(name: str, found: list[Run], at: int, until: int, locked: int, say: Say) -> None:
+    """Whether a run [at, until) can still be told of beside the runs that are known. Raises ConfigError."""
+    if at < locked:
+        raise ConfigError(f"the bill up to {say(locked)} is locked; {name} can only have run after that")
+    running = next((run for run in found if run.stopped_at is None), None)
+    if running is not None:
+        raise ConfigError(
+            f"{name} runs since {say(running.started_at)}, and what it uses is accounted as it goes; stop it first, then"
+            " tell of the run before"
+        )
+    within = next(
+        (
+            run
+            for run in found
+            if run.started_at < until and run.stopped_at is not None and at < run.stopped_at
+        ),
+        None,
+    )
+    if within is not None and within.stopped_at is not None:
+        raise ConfigError(
+            f"{name} ran from {say(within.started_at)} to {say(within.stopped_at)} already; leave that time out"
+        )
 
 
 def stop(
