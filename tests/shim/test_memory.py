@@ -252,6 +252,10 @@ def test_three_seconds_of_lock(
     began = time.monotonic()
     kit.spend(recorder, 1)
     assert time.monotonic() - began <= 0.2
+    while (
+        recorder.drain()
+    ):  # a call writes for 5 ms what an outage has left; a slow machine needs more than one
+        pass
     assert kit.rows(costmon_home, "select count(*), sum(cost) from event where state = 'settled'") == [
         (calls + 2, calls * 10 + 2)
     ]
