@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = (
     "id, name, scope_key, scope_value, amount, currency, period, time_zone, mode, levels, at_95, at_100,"
-    " limit_version"
+    " limit_version, count_unlogged"
 )
 
 
@@ -31,7 +31,7 @@ def read_budgets(db: sqlite3.Connection, now_us: int) -> list[tuple[BudgetRow, P
 def period_row(db: sqlite3.Connection, budget: BudgetRow, now_us: int) -> PeriodRow:
     """The totals of `budget` in its period of `now_us`."""
     row = db.execute(
-        "select start_at, end_at, spent, assumed, reserved, calls, unpriced from budget_period"
+        "select start_at, end_at, spent, assumed, reserved, calls, unpriced, unlogged from budget_period"
         " where budget_id = ? and start_at <= ? and end_at > ?",
         (budget.id, now_us, now_us),
     ).fetchone()
@@ -71,9 +71,9 @@ def uncertain(
 
 
 def period_band(period: PeriodRow, unsure: Uncertain) -> Band:
-    """What a budget's period has spent, low, best and high: nano of its currency."""
+    """What a budget's period has spent, unlogged spend included, low, best and high: nano of its currency."""
     return band(
-        period.spent,
+        period.spent + period.unlogged,
         estimated=unsure.estimated_cost,
         assumed=period.assumed,
         reserved=period.reserved,

@@ -26,6 +26,7 @@ class BudgetRow(NamedTuple):
     at_95: str
     at_100: str
     limit_version: int = 1
+    count_unlogged: int = 0
 
     @property
     def scope(self) -> str:
@@ -33,7 +34,8 @@ class BudgetRow(NamedTuple):
 
 
 class PeriodRow(NamedTuple):
-    """One period's totals: `assumed` is what its `unpriced` calls may have cost, `reserved` is in flight."""
+    """One period's totals: `assumed` is what its `unpriced` calls may have cost, `reserved` is in flight, `unlogged` what
+    providers billed beyond what apps logged (where the budget counts it)."""
 
     start_us: int
     end_us: int
@@ -43,10 +45,11 @@ class PeriodRow(NamedTuple):
     reserved: int = 0
     calls: int = 0
     unpriced: int = 0
+    unlogged: int = 0
 
 
 class Standing(NamedTuple):
-    """`used` = spent + assumed; levels and blocks follow from it exactly, reservations do not count.
+    """`used` = spent + assumed + unlogged; levels and blocks follow from it exactly, reservations do not count.
 
     `ratio` is used / limit for display only. `projected` is `used` at the period's end if spending goes on at
     its average rate so far, None in the first 5 minutes (or the first percent, if that is shorter).
@@ -66,7 +69,7 @@ class Standing(NamedTuple):
 
 def standing(budget: BudgetRow, period: PeriodRow, now_us: int) -> Standing:
     """Where `budget` stands in `period` at `now_us`."""
-    used = period.spent + period.assumed
+    used = period.spent + period.assumed + period.unlogged
     crossed = tuple(level for level in budget.levels if reaches(used, budget.amount, level))
     projected = _projected(used, period, now_us)
     return Standing(

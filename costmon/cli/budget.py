@@ -34,7 +34,12 @@ def budget() -> None:
     "--mode", type=click.Choice(["default", "strict"]), help="strict: no call that may exceed what is left."
 )
 @click.option("--levels", help="Percentages at which you are told, such as 70,80,90,95,100.")
-def set_budget(name: str, amount: str, **options: str | None) -> None:
+@click.option(
+    "--count-unlogged/--no-count-unlogged",
+    default=None,
+    help="Count what providers billed beyond what apps logged [new: no].",
+)
+def set_budget(name: str, amount: str, **options: str | bool | None) -> None:
     """Make or change the budget NAME: AMOUNT is such as 10USD, 0.10USD or "15000 KRW".
 
     An existing budget keeps what is not given here.
@@ -108,7 +113,7 @@ def _edit(change: Any) -> Config:
     return found
 
 
-def _checked(changes: dict[str, str]) -> dict[str, object]:
+def _checked(changes: dict[str, Any]) -> dict[str, object]:
     """The options as they go into the file. Raises click.BadParameter naming the one that is wrong."""
     from costmon.config import parse_money
     from costmon.config.scopes import parse_scope
@@ -316,6 +321,8 @@ def _already(row: BudgetRow, period: PeriodRow, standing: Standing) -> str:
     text = f"Already spent in it: {_spent(row, period)}, {percent} %."
     if period.unpriced:
         text += f" Unpriced calls are assumed to have cost {format_money(period.assumed, row.currency)}."
+    if period.unlogged:
+        text += f" Providers billed {format_money(period.unlogged, row.currency)} that no app logged."
     if standing.blocks:
         who = "every call in its scope" if standing.blocks == "all" else "apps that are not essential"
         text += f" It refuses {who} now."
@@ -344,7 +351,8 @@ def _marked(row: BudgetRow, period: PeriodRow, unsure: Uncertain) -> str:
     )
     sign = mark(estimated=unsure.estimated_cost > 0, missing=missing)
     spent = sign + format_money(period.spent, row.currency)
-    return ", ".join([spent, *(f"{number} {what}" for number, what in counts if number)])
+    unlogged = [f"{format_money(period.unlogged, row.currency)} unlogged"] if period.unlogged else []
+    return ", ".join([spent, *unlogged, *(f"{number} {what}" for number, what in counts if number)])
 
 
 def _cells(
@@ -398,6 +406,7 @@ def _as_json(
         "low": money(band.low),
         "high": money(band.high) if band.high is not None else None,
         "assumed": money(period.assumed),
+        "unlogged": money(period.unlogged) if row.count_unlogged else None,
         "reserved": money(period.reserved),
         "remaining": money(standing.remaining),
         "ratio": round(standing.ratio, 4),

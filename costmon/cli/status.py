@@ -165,6 +165,8 @@ def _budget_line(b: BudgetStatus) -> str:
     ]
     if b.unpriced:
         parts.append(f"{_calls(b.unpriced)} unpriced, assumed {format_money(*b.assumed)}")
+    if b.unlogged is not None and b.unlogged.nano:
+        parts.append(f"{format_money(*b.unlogged)} unlogged")
     if b.partial:
         parts.append(f"{_calls(b.partial)} partly priced")
     if b.estimated:
@@ -193,6 +195,7 @@ def _budget_json(b: BudgetStatus) -> dict[str, Any]:
         "low": b.low.to_json(),
         "high": b.high.to_json() if b.high is not None else None,
         "assumed": b.assumed.to_json(),
+        "unlogged": b.unlogged.to_json() if b.unlogged is not None else None,
         "reserved": b.reserved.to_json(),
         "remaining": b.remaining.to_json(),
         "ratio": round(b.ratio, 4),

@@ -45,6 +45,8 @@ display = "USD"
 #at_100 = "block"
 # "default" also lets one call at a time through that may cost more than what is left; "strict" does not.
 #mode = "default"
+# true counts what providers have billed beyond what your apps logged, for scope "all" or "provider=…"; needs a source below.
+#count_unlogged = false
 
 # Rate limits, as many as you like: at most so many calls in each minute or hour of the clock (UTC), or in each of
 # your days. Every attempt counts, an SDK's retries too.
@@ -108,6 +110,34 @@ display = "USD"
 #tiers = [{ above = 10240, price = "0.085 USD" }]
 # All interfaces of this machine, or one: "network:eth0". count = "sent", "received" or "both".
 #measure = "network"
+
+# Sources of provider figures: what the provider itself says you spend, beside what your apps logged. Nothing is asked that
+# does not stand here; costmon keys set openai stores a key and adds these lines.
+#[source.openai]
+# The kind of source, where it is not the name above: costmon poll --kinds lists them, with the key and options of each.
+#kind = "openai"
+# Where its key is, never the key itself: "keyring", "env:OPENAI_ADMIN_KEY" or "file:/path/of/a/0600/file". Without this
+# line: the keyring, then the usual environment variable, then the file costmon keys set --where file has made.
+#key = "keyring"
+# How often it is asked; without this line the kind's own rhythm.
+#every = "10m"
+# Another region's or a gateway's address, whose calls in the ledger its figures are compared with, and how much of its
+# figures is tax.
+#base_url = "https://api.openai.com/v1"
+#provider = "openai"
+#tax_included = "10%"
+# false keeps the lines and asks no more.
+#enabled = true
+
+# Invoices dropped in a folder, CSV or JSON, for a provider without an endpoint or an account without an admin key.
+#[source.google-bill]
+#kind = "file"
+#provider = "google"
+#folder = "~/invoices/google"
+
+# You are told once a day and provider when so much was spent there that no app logged; false never does.
+#[unlogged]
+#alert = "0.50 USD"
 
 [hosts]
 # Whose API a host of your own speaks, with its port if it has one; `free` says that calls to it cost nothing.

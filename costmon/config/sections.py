@@ -15,6 +15,7 @@ from costmon.config.retention import read_retention
 from costmon.config.rules import read_breaker, read_rate_limits, read_repeat, read_retry_loop
 from costmon.config.scopes import NAME, checked, parse_scope
 from costmon.config.source import Section, is_whole, spell
+from costmon.config.sources import read_sources, read_unlogged
 from costmon.config.values import (
     DEFAULT_LEVELS,
     PERIODS,
@@ -59,7 +60,7 @@ FETCHED = frozenset(
 """What the European Central Bank publishes beside the dollar."""
 _TABLES = (
     *("time_zone", "currency", "budget", "rate_limit", "breaker", "repeat", "retry_loop"),
-    *("resource", "hosts", "limits", "notify", "tui", "retention"),
+    *("resource", "source", "unlogged", "hosts", "limits", "notify", "tui", "retention"),
 )
 
 
@@ -83,6 +84,8 @@ def read_config(top: Section, content_hash: str) -> Config:
         fetch_rates=fetch,
         budgets=budgets,
         resources=read_resources(top.section("resource"), known, budgets),
+        sources=read_sources(top.section("source")),
+        unlogged=read_unlogged(top.section("unlogged")),
         rate_limits=read_rate_limits(top.section("rate_limit")),
         breaker=read_breaker(top),
         repeat=read_repeat(top),
@@ -209,7 +212,9 @@ def _budget(parent: Section, name: str, zone: str, rates: tuple[ExchangeRate, ..
             None,
             "is no name for a budget; use 1 to 60 of A-Z a-z 0-9, space, dot, - and _",
         )
-    section.only("amount", "period", "time_zone", "scope", "levels", "at_95", "at_100", "mode")
+    section.only(
+        "amount", "period", "time_zone", "scope", "levels", "at_95", "at_100", "mode", "count_unlogged"
+    )
     amount = _amount(section, rates)
     scope = section.text("scope", "all", '"app=trader"')
     scope_key, scope_value = checked(section, "scope", parse_scope, scope)
@@ -224,7 +229,18 @@ def _budget(parent: Section, name: str, zone: str, rates: tuple[ExchangeRate, ..
         at_95=section.choice("at_95", "block-nonessential", ("block-nonessential", "warn")),
         at_100=section.choice("at_100", "block", ("block", "warn")),
         mode=section.choice("mode", "default", ("default", "strict")),
+        count_unlogged=_counts_unlogged(section, scope_key),
     )
+
+
+def _counts_unlogged(section: Section, scope_key: str) -> bool:
+    wanted = section.flag("count_unlogged", False)
+    if wanted and scope_key not in ("all", "provider"):
+        section.fail(
+            "count_unlogged",
+            f"is for a budget over everything or over one provider; no provider says which {scope_key} spent it",
+        )
+    return wanted
 
 
 def _amount(section: Section, rates: tuple[ExchangeRate, ...]) -> Money:

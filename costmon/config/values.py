@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from decimal import Decimal
 from types import MappingProxyType
 
 from costmon.shim.money import Money, Rate
@@ -42,6 +43,8 @@ class Budget:
     at_95: str = "block-nonessential"
     at_100: str = "block"
     mode: str = "default"
+    count_unlogged: bool = False
+    """Whether what providers billed beyond what apps logged counts as spent."""
 
     @property
     def scope(self) -> str:
@@ -131,6 +134,33 @@ class Resource:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """Where provider figures come from. `kind` names the kind of source; `provider` ('' = the kind's) whose calls in the
+    ledger its figures are compared with; `base_url` '' is the kind's.
+
+    `key` says where the key is: '' (wherever it is usual), 'keyring', 'env:NAME' or 'file:/path'. `every_us` 0 is the kind's
+    rhythm. `tax_included` is the share of tax inside its figures. `options` are the kind's own settings, as texts.
+    """
+
+    name: str
+    kind: str
+    provider: str = ""
+    base_url: str = ""
+    key: str = ""
+    every_us: int = 0
+    enabled: bool = True
+    tax_included: Decimal = Decimal(0)
+    options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Unlogged:
+    """From what a day's unlogged spend is worth an alert; None = never."""
+
+    alert: Money | None = Money(500_000_000, "USD")
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """Whose API a host serves, and whether calls to it cost nothing."""
 
@@ -193,6 +223,8 @@ class Config:
     repeat: Repeat | None = None
     retry_loop: RetryLoop | None = None
     resources: tuple[Resource, ...] = ()
+    sources: tuple[Source, ...] = ()
+    unlogged: Unlogged = Unlogged()
     hosts: Mapping[str, Host] = field(default_factory=lambda: MappingProxyType({}))
     limits: Limits = Limits()
     notify: Notify = Notify()

@@ -77,7 +77,8 @@ class SpendBy:
 class BudgetStatus:
     """One budget in its current period.
 
-    `used` = spent + assumed (what unpriced calls are assumed to have cost); enforcement and `ratio` use it.
+    `used` = spent + assumed (what unpriced calls are assumed to have cost) + unlogged (what providers billed beyond what
+    apps logged, None unless the budget counts it); enforcement and `ratio` use it.
     `level` is the highest level reached, 0 if none. `projected` is the linear projection of `used` at the period's
     end, None before there is enough of a period (5 minutes) to project from.
     """
@@ -110,6 +111,7 @@ class BudgetStatus:
     partial: int = 0
     in_flight: int = 0
     estimated: int = 0
+    unlogged: Money | None = None
 
     @property
     def low(self) -> Money:
@@ -129,7 +131,7 @@ class BudgetStatus:
     @property
     def _band(self) -> Band:
         return band(
-            self.spent.nano,
+            self.spent.nano + (self.unlogged.nano if self.unlogged is not None else 0),
             estimated=self.estimated_cost,
             assumed=self.assumed.nano,
             reserved=self.reserved.nano,

@@ -235,6 +235,7 @@ def _budget(
         estimated_cost=uncertain.estimated_cost,
         partial=uncertain.partial,
         estimated=uncertain.estimated,
+        unlogged=money(period.unlogged) if row.count_unlogged else None,
         in_flight=sum(
             row.scope_key == "all" or getattr(call, row.scope_key) == row.scope_value for call in flying
         ),

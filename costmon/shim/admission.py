@@ -87,5 +87,7 @@ def _sentence(budget: Budget, period: Period, estimate: int, *, nonessential: bo
             f"{format_money(left, budget.currency)} is left: a smaller one may fit; it is refused"
         )
     when = "until calls in flight settle" if by_reserved else f"until {until_text(period.end)}"
-    share = percent(period.used, budget.amount)
-    return f'budget "{budget.name}": {spent} of {limit} spent ({share} %){held}; {who}, {when}'
+    share = f"{percent(period.used, budget.amount)} %"
+    if period.unlogged:
+        share += f", {format_money(period.unlogged, budget.currency)} of it logged by no app"
+    return f'budget "{budget.name}": {spent} of {limit} spent ({share}){held}; {who}, {when}'

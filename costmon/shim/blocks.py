@@ -96,8 +96,13 @@ def _block(budget: Budget, period: Period, now: int) -> switch.Block | None:
 
 def _reason(budget: Budget, period: Period) -> str:
     spent, limit = (format_money(nano, budget.currency) for nano in (period.used, budget.amount))
-    assumed = f", {format_money(period.assumed, budget.currency)} of it assumed" if period.assumed else ""
-    return f'budget "{budget.name}" has used {spent} of {limit} ({percent(period.used, budget.amount)} %{assumed})'
+    parts = [
+        f", {format_money(nano, budget.currency)} {what}"
+        for nano, what in ((period.assumed, "of it assumed"), (period.unlogged, "of it logged by no app"))
+        if nano
+    ]
+    share = f"{percent(period.used, budget.amount)} %{''.join(parts)}"
+    return f'budget "{budget.name}" has used {spent} of {limit} ({share})'
 
 
 def _rank(block: switch.Block) -> tuple[bool, int]:

@@ -279,7 +279,7 @@ _HOLD = "update budget_period set reserved = reserved + ? where budget_id = ? an
 _SPENT = f"""update budget_period set reserved = reserved - ?, spent = min(spent + ?, {_MOST_SUM}), calls = calls + ?,
             unpriced = unpriced + ? where """  # noqa: S608 - an integer of ours
 _ASSUMED = _SPENT.replace("spent = min(spent", "assumed = min(assumed")
-_ONE = "budget_id = ? and start_at = ? returning budget_id, spent + assumed"
+_ONE = "budget_id = ? and start_at = ? returning budget_id, spent + assumed + unlogged"
 _TWO = "(budget_id = ? and start_at = ?) or " + _ONE
 _BOOK = (_SPENT + _ONE, _SPENT + _TWO)
 _BOOK_ASSUMED = (_ASSUMED + _ONE, _ASSUMED + _TWO)

@@ -41,7 +41,7 @@ class Holds:
         amounts = {budget.id: amount for budget, amount, _ in counted}
         rows = db.execute(sql, [now, *amounts.values()]).fetchall()
         if len(rows) == len(counted) == len({row[0] for row in rows}):
-            return {row[0]: Period(row[1], row[2], row[3], row[4], row[5] - amounts[row[0]]) for row in rows}
+            return {row[0]: Period(*row[1:5], row[5] - amounts[row[0]], row[6]) for row in rows}
         for budget_id, start, *_ in rows:
             db.execute(_UNHOLD, (amounts[budget_id], budget_id, start))
         return None
@@ -54,12 +54,12 @@ def _statement(budgets: list[Budget], *, essential: bool) -> str:
     limit = " ".join(
         f"when {budget.id} then {budget.amount if budget.blocks_100 else _NEVER}" for budget in budgets
     )
-    used = "spent + assumed + reserved"
+    used = "spent + assumed + unlogged + reserved"
     return f"""update budget_period set reserved = reserved + case budget_id {amount} end
         where budget_id in ({", ".join(str(budget.id) for budget in budgets)}) and start_at <= ?1 and end_at > ?1
             and {used} < case budget_id {before} end
             and {used} + case budget_id {amount} end <= case budget_id {limit} end
-        returning budget_id, start_at, end_at, spent, assumed, reserved"""  # noqa: S608 - integers of ours
+        returning budget_id, start_at, end_at, spent, assumed, reserved, unlogged"""  # noqa: S608 - integers of ours
 
 
 def _ceiling(budget: Budget, essential: bool) -> int:

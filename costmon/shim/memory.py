@@ -42,7 +42,7 @@ class Memory:
         """A settlement just said what a budget's period has used."""
         known = self._known.get(budget_id)
         if known is not None:
-            self._known[budget_id] = (known[0], known[1]._replace(spent=used, assumed=0))
+            self._known[budget_id] = (known[0], known[1]._replace(spent=used, assumed=0, unlogged=0))
 
     def recovered(self) -> None:
         """The ledger answers again; everything spent meanwhile is spooled and on its way there."""

@@ -35,17 +35,21 @@ class Budget(NamedTuple):
 
 
 class Period(NamedTuple):
-    """One period of a budget: its bounds in µs UTC (half-open) and its sums in nano of the budget's currency."""
+    """One period of a budget: its bounds in µs UTC (half-open) and its sums in nano of the budget's currency.
+
+    `unlogged` is what providers billed beyond what apps logged, for a budget that counts it.
+    """
 
     start: int
     end: int
     spent: int
     assumed: int
     reserved: int
+    unlogged: int = 0
 
     @property
     def used(self) -> int:
-        return self.spent + self.assumed
+        return self.spent + self.assumed + self.unlogged
 
 
 class Policy(NamedTuple):
@@ -143,9 +147,9 @@ def period_at(db: Connection, budget: Budget, now: int) -> Period:
     return _insert(db, budget.id, start, start + length)
 
 
-_PERIOD = """select start_at, end_at, spent, assumed, reserved from budget_period
+_PERIOD = """select start_at, end_at, spent, assumed, reserved, unlogged from budget_period
              where budget_id = ? and start_at <= ? order by start_at desc limit 1"""
-_FIRST_PERIOD = """select start_at, end_at, spent, assumed, reserved from budget_period
+_FIRST_PERIOD = """select start_at, end_at, spent, assumed, reserved, unlogged from budget_period
                    where budget_id = ? order by start_at limit 1"""
 
 

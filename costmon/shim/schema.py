@@ -323,5 +323,58 @@ _BANDS = (
     ) without rowid""",
 )
 
-STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (("ledger", _LEDGER), ("rules", _RULES), ("bands", _BANDS))
+_FIGURES = (
+    "alter table budget add column count_unlogged integer not null default 0",
+    # What providers billed in a budget's period beyond what apps logged; the budgets that count it have it here.
+    "alter table budget_period add column unlogged integer not null default 0",
+    # A source of provider figures as it was last polled. `state` is '' (never), 'ok' or why not; `opened_at`, `probe` and
+    # `probe_until` are its breaker's; `about` is JSON of what it gives, lacks and needs.
+    """create table if not exists source (
+        name text primary key, kind text not null, provider text not null, host text not null default '',
+        about text not null default '{}', every_us integer not null default 0,
+        state text not null default '', reason text not null default '', status_code integer,
+        polled_at integer, ok_at integer, next_at integer, failures integer not null default 0,
+        opened_at integer, probe text, probe_until integer, notes text not null default '[]'
+    ) without rowid""",
+    # What one request of a bucket's answer covered; a bucket without figures is a real zero. `grew_at`: when its figures
+    # last changed. `complete` = the provider said that nothing is missing.
+    """create table if not exists figure_bucket (
+        source text not null, start_at integer not null, end_at integer not null,
+        first_at integer not null, fetched_at integer not null, grew_at integer not null,
+        revisions integer not null default 0, complete integer not null default 1,
+        primary key (source, start_at, end_at)
+    ) without rowid""",
+    # Provider figures: nano of `currency`, of one line ('usage', 'tax', 'credit') and group of a bucket.
+    """create table if not exists figure (
+        source text not null, start_at integer not null, end_at integer not null, line text not null,
+        model text not null, label text not null, project text not null, api_key text not null,
+        currency text not null, amount integer not null,
+        primary key (source, start_at, end_at, line, model, label, project, api_key, currency)
+    ) without rowid""",
+    """create table if not exists figure_usage (
+        source text not null, start_at integer not null, end_at integer not null,
+        model text not null, project text not null, api_key text not null,
+        requests integer, input_tokens integer, cached_tokens integer, output_tokens integer,
+        primary key (source, start_at, end_at, model, project, api_key)
+    ) without rowid""",
+    # A balance as long as it stayed the same: first and last seen so. `amount` is text, in major units of `unit`.
+    """create table if not exists balance (
+        source text not null, label text not null, unit text not null,
+        first_at integer not null, last_at integer not null, amount text not null,
+        limit_amount text, resets_at integer, per_hour text, spendable integer not null default 1,
+        primary key (source, label, unit, first_at)
+    ) without rowid""",
+    """create table if not exists poll_hour (
+        source text not null, hour_at integer not null, polls integer not null default 0,
+        requests integer not null default 0, bytes integer not null default 0, failures integer not null default 0,
+        primary key (source, hour_at)
+    ) without rowid""",
+)
+
+STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("ledger", _LEDGER),
+    ("rules", _RULES),
+    ("bands", _BANDS),
+    ("figures", _FIGURES),
+)
 VERSION = len(STEPS)

@@ -18,7 +18,7 @@ from costmon.monitor.compile.adopt import adopt_events
 from costmon.monitor.compile.days import horizon
 from costmon.monitor.compile.settings import put, setting
 
-_TERMS = ("amount", "levels", "mode", "at_95", "at_100")
+_TERMS = ("amount", "levels", "mode", "at_95", "at_100", "count_unlogged")
 
 
 class BudgetChanges(NamedTuple):
@@ -88,7 +88,14 @@ def _held(db: sqlite3.Connection) -> dict[str, _Held]:
 
 
 def _terms(budget: Budget) -> tuple[object, ...]:
-    return budget.amount.nano, json.dumps(budget.levels), budget.mode, budget.at_95, budget.at_100
+    return (
+        budget.amount.nano,
+        json.dumps(budget.levels),
+        budget.mode,
+        budget.at_95,
+        budget.at_100,
+        int(budget.count_unlogged),
+    )
 
 
 def _update(db: sqlite3.Connection, old: _Held, budget: Budget) -> bool:
@@ -109,7 +116,7 @@ def _insert(db: sqlite3.Connection, budget: Budget, now_us: int) -> None:
     _keep(db, history._replace(last_id=budget_id))
     db.execute(
         "insert into budget (id, name, scope_key, scope_value, currency, period, time_zone, limit_version,"
-        " definition, amount, levels, mode, at_95, at_100) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f" definition, {', '.join(_TERMS)}) values (?, ?, ?, ?, ?, ?, ?, ?, ?{', ?' * len(_TERMS)})",  # noqa: S608
         (
             *(budget_id, budget.name, budget.scope_key, budget.scope_value, budget.amount.currency),
             *(budget.period, budget.time_zone, version, definition(budget), *_terms(budget)),

@@ -171,6 +171,7 @@ def _detail(budget: BudgetStatus, now: datetime, width: int) -> Line:
     return joined(
         [
             (0, _unpriced(budget)),
+            (0, _unlogged(budget)),
             (1, _band(budget)),
             (2, _projection(budget)),
             (3, _crossing(budget, now)),
@@ -198,6 +199,12 @@ def _unpriced(budget: BudgetStatus) -> Line:
         return EMPTY
     calls = "1 call" if budget.unpriced == 1 else f"{budget.unpriced:,} calls"
     return line((f"{calls} unpriced (assumed {beside(budget.assumed, budget.limit)})", "warn"))
+
+
+def _unlogged(budget: BudgetStatus) -> Line:
+    if budget.unlogged is None or not budget.unlogged.nano:
+        return EMPTY
+    return line((f"{beside(budget.unlogged, budget.limit)} unlogged", "warn"))
 
 
 def _band(budget: BudgetStatus) -> Line:

@@ -1,0 +1,109 @@
+"""Where provider figures come from: `[source.NAME]` tables, and `[unlogged]`, when their difference is worth an alert.
+
+What kinds there are is known above this layer: options of a kind are kept as they were written and checked where it is used.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from types import MappingProxyType
+
+from costmon.config.money import EXAMPLE, parse_money, shorten
+from costmon.config.scopes import checked
+from costmon.config.source import Section, is_whole, spell
+from costmon.config.values import Source, Unlogged
+from costmon.shim.money import Money
+
+MAX_SOURCES = 50
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
+_OPTION = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_KEY = re.compile(r"keyring|env:[A-Za-z_][A-Za-z0-9_]{0,99}|file:(?:/|~/).{1,190}")
+_PERCENT = re.compile(r"([0-9]{1,2}(?:\.[0-9]{1,4})?) ?%")
+_OURS = ("kind", "provider", "base_url", "key", "every", "enabled", "tax_included")
+
+
+def read_sources(section: Section) -> tuple[Source, ...]:
+    """Every `[source.NAME]`. Raises ConfigError."""
+    for name in list(section.data)[MAX_SOURCES:]:
+        section.fail(name, f"is one source too many; {MAX_SOURCES} at most are polled, remove some")
+    return tuple(_source(section, name) for name in section.data)
+
+
+def read_unlogged(section: Section) -> Unlogged:
+    """`[unlogged]`. Raises ConfigError."""
+    section.only("alert")
+    if "alert" not in section.data:
+        return Unlogged()
+    value = section.data["alert"]
+    if value is False:
+        return Unlogged(None)
+    if not isinstance(value, str):
+        section.fail("alert", f"must be an amount with its currency, {EXAMPLE}, or false, not {spell(value)}")
+    amount: Money = checked(section, "alert", parse_money, value)
+    return Unlogged(amount)
+
+
+def _source(parent: Section, name: str) -> Source:
+    if not isinstance(parent.data[name], dict):
+        parent.fail(
+            name, f"must be a table with a name, written [source.openai], not {spell(parent.data[name])}"
+        )
+    section = parent.section(name)
+    if not _NAME.fullmatch(name):
+        section.fail(None, "is no name for a source; use 1 to 60 of a-z 0-9, dot, - and _")
+    return Source(
+        name=name,
+        kind=_name(section, "kind", name),
+        provider=_name(section, "provider", "") if "provider" in section.data else "",
+        base_url=section.text("base_url", "", '"https://api.openai.com/v1"')
+        if "base_url" in section.data
+        else "",
+        key=_key(section),
+        every_us=section.duration("every", 0),
+        enabled=section.flag("enabled", True),
+        tax_included=_share(section, "tax_included"),
+        options=MappingProxyType({key: _option(section, key) for key in section.data if key not in _OURS}),
+    )
+
+
+def _name(section: Section, key: str, default: str) -> str:
+    value = section.text(key, default, '"openai"')
+    if not _NAME.fullmatch(value):
+        section.fail(key, f'must be a name in lower case, such as "openai", not {shorten(value)}')
+    return value
+
+
+def _key(section: Section) -> str:
+    if "key" not in section.data:
+        return ""
+    value = section.data["key"]
+    if not isinstance(value, str) or not _KEY.fullmatch(value):
+        # What stands there may be the key itself: it is not repeated.
+        section.fail(
+            "key",
+            'says where the key is, never the key: "keyring", "env:OPENAI_ADMIN_KEY" or "file:/path/of/a/0600/file"; '
+            "costmon keys set stores one",
+        )
+    return value
+
+
+def _share(section: Section, key: str) -> Decimal:
+    if key not in section.data:
+        return Decimal(0)
+    value = section.data[key]
+    found = _PERCENT.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        section.fail(key, f'must be a percentage in quotes, such as "10%", not {spell(value)}')
+    return Decimal(found[1]) / 100
+
+
+def _option(section: Section, key: str) -> str:
+    value = section.data[key]
+    if not _OPTION.fullmatch(key):
+        section.fail(key, "is no setting; use a-z 0-9 and _")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if is_whole(value) or isinstance(value, Decimal):
+        return f"{value:f}" if isinstance(value, Decimal) else str(value)
+    return section.text(key, "", '"a text"')

@@ -1,0 +1,99 @@
+"""`[source.NAME]`, `[unlogged]` and `count_unlogged`: what is read, and one sentence for what is wrong."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from costmon import config
+from costmon.config import Config
+from costmon.config.values import Source, Unlogged
+from costmon.errors import ConfigError
+from costmon.shim.money import Money
+
+CANARY = "sk-admin-canary0123456789"
+
+
+def parse(text: str) -> Config:
+    return config.parse(text.encode(), "config.toml")
+
+
+def test_nothing_is_polled_by_default() -> None:
+    assert parse("").sources == ()
+    assert parse(config.DEFAULT).sources == ()
+    assert parse("").unlogged == Unlogged(Money(500_000_000, "USD"))
+
+
+def test_a_source_says_all_it_may() -> None:
+    found = parse(
+        """
+        [source.bill]
+        kind = "xai"
+        provider = "x-ai"
+        base_url = "https://eu.example.com/v1"
+        key = "env:XAI_MANAGEMENT_KEY"
+        every = "30m"
+        enabled = false
+        tax_included = "10 %"
+        team = "t-1"
+        retries = 3
+        deep = true
+        """
+    ).sources
+    assert found == (
+        Source(
+            "bill", "xai", "x-ai", "https://eu.example.com/v1", "env:XAI_MANAGEMENT_KEY", 1_800_000_000, False,
+            Decimal("0.1"), {"team": "t-1", "retries": "3", "deep": "true"},
+        ),
+    )  # fmt: skip
+
+
+def test_a_name_is_enough() -> None:
+    assert parse("[source.openai]").sources == (Source("openai", "openai"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[source]\nopenai = 1", "source.openai must be a table with a name, written [source.openai]"),
+        ("[source.OpenAI]", "is no name for a source"),
+        (f'[source.openai]\nkey = "{CANARY}"', "source.openai.key says where the key is, never the key"),
+        ("[source.openai]\nkey = 5", "says where the key is"),
+        ('[source.openai]\nkey = "file:relative"', "says where the key is"),
+        ('[source.openai]\nevery = "0s"', "source.openai.every must be a duration"),
+        ('[source.openai]\ntax_included = "0.1"', 'must be a percentage in quotes, such as "10%"'),
+        ("[source.openai]\ntax_included = 10", "must be a percentage in quotes"),
+        ('[source.openai]\nprovider = "Open AI"', "must be a name in lower case"),
+        ("[source.openai]\nteam = [1]", "source.openai.team must be a text in quotes"),
+        ('[unlogged]\nalert = "much"', "unlogged.alert"),
+        ("[unlogged]\nalert = true", "unlogged.alert must be an amount with its currency"),
+        ("[unlogged]\nabove = 1", "unlogged.above is not a setting"),
+        (
+            '[budget.bot]\namount = "1 USD"\nscope = "app=bot"\ncount_unlogged = true',
+            "budget.bot.count_unlogged is for a budget over everything or over one provider",
+        ),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(text)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert CANARY[:12] not in str(caught.value)  # a key in the wrong place is not passed on
+
+
+def test_too_many() -> None:
+    with pytest.raises(ConfigError, match="one source too many"):
+        parse("\n".join(f"[source.s{number}]" for number in range(51)))
+
+
+def test_an_alert_can_be_off_and_in_won() -> None:
+    assert parse("[unlogged]\nalert = false").unlogged.alert is None
+    assert parse('[unlogged]\nalert = "500 KRW"').unlogged.alert == Money(500 * 10**9, "KRW")
+
+
+def test_budgets_over_everything_or_a_provider_may_count_it() -> None:
+    for scope in ("all", "provider=openai"):
+        found = parse(f'[budget.b]\namount = "1 USD"\nscope = "{scope}"\ncount_unlogged = true')
+        assert found.budgets[0].count_unlogged
