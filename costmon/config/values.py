@@ -153,11 +153,14 @@ class Source:
     options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
+HALF_A_DOLLAR = Money(500_000_000, "USD")
+
+
 @dataclass(frozen=True, slots=True)
 class Unlogged:
     """From what a day's unlogged spend is worth an alert; None = never."""
 
-    alert: Money | None = Money(500_000_000, "USD")
+    alert: Money | None = HALF_A_DOLLAR
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,10 @@ from costmon.monitor.compile.days import horizon
 from costmon.monitor.compile.settings import put, setting
 
 _TERMS = ("amount", "levels", "mode", "at_95", "at_100", "count_unlogged")
+_COLUMNS = (
+    *("id", "name", "scope_key", "scope_value", "currency"),
+    *("period", "time_zone", "limit_version", "definition", *_TERMS),
+)
 
 
 class BudgetChanges(NamedTuple):
@@ -114,14 +118,11 @@ def _insert(db: sqlite3.Connection, budget: Budget, now_us: int) -> None:
     budget_id = history.last_id + 1
     version = history.limit_versions.get(budget.name, 0) + 1
     _keep(db, history._replace(last_id=budget_id))
-    db.execute(
-        "insert into budget (id, name, scope_key, scope_value, currency, period, time_zone, limit_version,"
-        f" definition, {', '.join(_TERMS)}) values (?, ?, ?, ?, ?, ?, ?, ?, ?{', ?' * len(_TERMS)})",  # noqa: S608
-        (
-            *(budget_id, budget.name, budget.scope_key, budget.scope_value, budget.amount.currency),
-            *(budget.period, budget.time_zone, version, definition(budget), *_terms(budget)),
-        ),
+    values = (
+        *(budget_id, budget.name, budget.scope_key, budget.scope_value, budget.amount.currency),
+        *(budget.period, budget.time_zone, version, definition(budget), *_terms(budget)),
     )
+    db.execute(f"insert into budget ({', '.join(_COLUMNS)}) values ({', '.join('?' * len(values))})", values)  # noqa: S608
     _extend(db, budget_id, budget.period, budget.time_zone, now_us)
     adopt_events(db, budget_id, budget, period_at(budget.period, budget.time_zone, now_us))
 
