@@ -4,6 +4,7 @@ CostmonError
  ├ SpendBlocked        a call was refused before any byte left the machine (the only one a host app meets)
  ├ ConfigError         config.toml or a theme is wrong: file, line or key, and what to do
  ├ PriceError          a price file is wrong: file, key, and what to do
+ ├ CredentialError     a key is missing, refused or out of reach: where, and what to do
  └ LedgerError         the ledger cannot be used
     ├ LedgerBusy       another process holds the write lock longer than we may wait
     └ LedgerUnusable   it cannot be opened, read or written (full disk, read-only, corrupt, foreign file)
@@ -77,6 +78,10 @@ class ConfigError(CostmonError):
 
 class PriceError(CostmonError):
     """A price file is wrong. The message names the file, the key, and the fix."""
+
+
+class CredentialError(CostmonError):
+    """A key is missing, refused or out of reach. The message says where it was looked for and what to do, never the key."""
 
 
 class LedgerError(CostmonError):

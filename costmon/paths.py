@@ -44,6 +44,11 @@ def config_file() -> str:
     return os.path.join(config_home(), "config.toml")
 
 
+def keys_dir() -> str:
+    """The folder of the keys that are kept in files; containers never mount it."""
+    return os.path.join(config_home(), "keys")
+
+
 def user_prices_file() -> str:
     return os.path.join(config_home(), "prices.toml")
 

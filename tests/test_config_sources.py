@@ -66,6 +66,10 @@ def test_a_name_is_enough() -> None:
         ("[source.openai]\ntax_included = 10", "must be a percentage in quotes"),
         ('[source.openai]\nprovider = "Open AI"', "must be a name in lower case"),
         ("[source.openai]\nteam = [1]", "source.openai.team must be a text in quotes"),
+        (
+            '[source.openai]\nkey = "env:K"\n[source.again]\nkind = "openai"\nkey = "env:K"',
+            "source.again is the account of [source.openai] once more, and would count twice",
+        ),
         ('[unlogged]\nalert = "much"', "unlogged.alert"),
         ("[unlogged]\nalert = true", "unlogged.alert must be an amount with its currency"),
         ("[unlogged]\nabove = 1", "unlogged.above is not a setting"),

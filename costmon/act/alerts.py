@@ -63,7 +63,8 @@ class Alert(NamedTuple):
     """Something to tell a person once per (kind, subject, limit_version, period_at, level).
 
     `kind` is 'level' for a budget's level; `subject` is then the budget's name, `period_at` its period's
-    start in µs. Of a notice it is the notice's kind, its app and subject, and its local day, at level 0.
+    start in µs. Of a notice it is the notice's kind, its app and subject, and its local day, at level 0; of
+    unlogged spend 'unlogged', the provider and the start of its day.
     `urgency` is 'low', 'normal' or 'critical'.
     """
 
@@ -90,6 +91,23 @@ class Notice(NamedTuple):
     app: str
     day_at: int
     detail: str
+
+
+class Unlogged(NamedTuple):
+    """What a provider billed for a day (`when`, beginning at `start`) that no app logged, most of it for `model`.
+
+    `likely`: the projects and keys with the largest spend on it, with the amount where the provider tells it. `derived`:
+    seen by how a balance fell. `first`: the ledger began on that day, and when, in words.
+    """
+
+    provider: str
+    when: str
+    start: datetime
+    amount: Money
+    model: str = ""
+    likely: Sequence[tuple[str, Money | None]] = ()
+    derived: bool = False
+    first: str = ""
 
 
 class Crossing(NamedTuple):
@@ -199,6 +217,34 @@ def notice_alert(notice: Notice) -> Alert:
         level=0,
         title=f"costmon: {notice_text(notice.kind, notice.subject, notice.app)}",
         body=" ".join(filter(None, (consequence, notice.detail))),
+        urgency="normal",
+    )
+
+
+def unlogged_alert(found: Unlogged) -> Alert:
+    """One alert for each provider and day."""
+    amount = format_money(*found.amount)
+    what = "lost" if found.derived else "billed"
+    named = [
+        text + (f" ({format_money(*money)})" if money is not None else "") for text, money in found.likely
+    ]
+    sentences = (
+        f"Mostly {found.model}." if found.model and not found.derived else "",
+        "Its balance fell by more than apps logged." if found.derived else "",
+        f"Largest spenders there: {'; '.join(named)}." if named else "",
+        f"{found.first[0].upper()}{found.first[1:]}."
+        if found.first
+        else "Something spends without costmon seeing it.",
+        f"costmon reconcile --provider {found.provider} shows both sides.",
+    )
+    return Alert(
+        kind="unlogged",
+        subject=found.provider,
+        limit_version=0,
+        period_at=_microseconds(found.start),
+        level=0,
+        title=f"costmon: {found.provider} {what} {amount} on {found.when} that no app logged",
+        body=" ".join(filter(None, sentences)),
         urgency="normal",
     )
 

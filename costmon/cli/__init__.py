@@ -51,6 +51,17 @@ _COMMANDS = {
     "rates": ("costmon.cli.rates", "rates", "Exchange rates: list, show, fetch today's."),
     "tokens": ("costmon.cli.tokens", "tokens", "Count the tokens of a text or of chat messages."),
     "tokenizer": ("costmon.cli.tokens", "tokenizer", "Install what OpenAI models' tokens are counted with."),
+    "keys": ("costmon.cli.keys", "keys", "Keys for provider figures: set, list, test, remove."),
+    "poll": (
+        "costmon.cli.poll",
+        "poll",
+        "What providers themselves say was spent: read now, or as last read.",
+    ),
+    "reconcile": (
+        "costmon.cli.reconcile",
+        "reconcile",
+        "What providers billed beside what apps logged, and what nobody logged.",
+    ),
     "doctor": ("costmon.cli.doctor", "doctor", "What is wrong, and how to mend it."),
     "demo": ("costmon.cli.demo", "demo", "A simulated app that overspends, is warned about, and is stopped."),
 }

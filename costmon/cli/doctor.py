@@ -32,7 +32,7 @@ class Finding(NamedTuple):
 @click.command()
 @click.pass_context
 def doctor(ctx: click.Context) -> None:
-    """Check paths, permissions, ledger, SQLite, configuration, prices, notifier and engine. Exits 1 if anything is wrong."""
+    """Check paths, permissions, ledger, SQLite, config, prices, notifier, engine and keys. Exits 1 if anything is wrong."""
     findings = [finding for check in CHECKS for finding in _run(check)]
     width = max(len(finding.subject) for finding in findings)
     marks = {
@@ -185,6 +185,42 @@ def _prices() -> list[Finding]:
     return [*findings, Finding("ok", "prices", text)]
 
 
+def _sources() -> list[Finding]:
+    """Provider figures: whether each source could be read when it was last polled; nobody is asked."""
+    from costmon.cli.polled import month_text, span
+    from costmon.monitor.figures import source_status
+    from costmon.shim.clock import clock_of
+    from costmon.shim.timestamps import to_datetime
+
+    path = paths.ledger_file()
+    if not os.path.exists(path):
+        return []
+    at = clock_of(paths.state_home())()
+    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=1)
+    try:
+        found = source_status(db, at)
+    except sqlite3.Error:
+        return []  # what is wrong with the ledger is said above; one of an older costmon has no sources
+    finally:
+        db.close()
+    now = to_datetime(at)
+    findings = []
+    for source in found:
+        if source.state == "key":
+            continue  # said of the keys
+        subject, old = f"source {source.name}", source.ok_at and span(now - source.ok_at)
+        if source.state not in ("", "ok"):
+            kept = f"; the figures of {old} ago are kept" if old else ""
+            findings.append(Finding("wrong", subject, f"{source.reason}{kept}"))
+        elif source.state == "" or source.stale:
+            said = f"last read {old} ago" if old else "never read"
+            findings.append(Finding("note", subject, f"{said}: run costmon, or costmon poll --once"))
+        else:
+            month = f", this month {month_text(source)}" if source.month is not None else ""
+            findings.append(Finding("ok", subject, f"read {old} ago{month}"))
+    return findings
+
+
 def _notifier() -> list[Finding]:
     from costmon.act.channels.desktop import DesktopNotifier
 
@@ -232,4 +268,24 @@ def _switch() -> list[Finding]:
     ]
 
 
-CHECKS = (_home, _ledger, _sqlite, _python, _configuration, _prices, _notifier, _engine, _switch)
+def _keys() -> list[Finding]:
+    """Whether every polled source has its key, and what keeps it."""
+    from costmon.cli.keys_shown import check
+
+    state, text = check()
+    return [Finding(state, "keys", text)]
+
+
+CHECKS = (
+    _home,
+    _ledger,
+    _sqlite,
+    _python,
+    _configuration,
+    _prices,
+    _sources,
+    _notifier,
+    _engine,
+    _switch,
+    _keys,
+)

@@ -10,13 +10,17 @@ from zoneinfo import ZoneInfo
 import click
 
 from costmon import config, paths
+from costmon.cli.polled_json import status_json
+from costmon.cli.reconciled_json import total_json
 from costmon.cli.rules import exceptions, rule_lines, rules_json
+from costmon.insight.values import Total
 from costmon.monitor.engine import read_config
 from costmon.monitor.resources import resource_json, resource_line
-from costmon.monitor.snapshot import BudgetStatus, Snapshot, Spend
+from costmon.monitor.snapshot import BudgetStatus, Snapshot, SourceStatus, Spend
 from costmon.monitor.view import build_snapshot
 from costmon.shim.events import clean
 from costmon.shim.money import format_money
+from costmon.shim.timestamps import to_us
 from costmon.store import open_ledger
 
 
@@ -59,6 +63,8 @@ def to_text(s: Snapshot) -> list[str]:
         lines.append(_prices(s))
     lines += rule_lines(s.rules)
     lines += [f"resource {resource_line(resource)}" for resource in s.resources]
+    lines += [_source_line(source, s.at) for source in s.sources]
+    lines += [_unlogged_line(total) for total in s.reconciled.totals if total.compared or total.unlogged.best]
     for job in s.jobs:
         when = f"next {_local(job.next_run, s.time_zone)}" if job.next_run else "no plan"
         lines.append(
@@ -108,6 +114,8 @@ def to_json(s: Snapshot) -> dict[str, Any]:
         **rules_json(s.rules),
         "by_model": [{"model": row.name, **_spend_json(row.spend)} for row in s.by_model],
         "by_app": [{"app": row.name, **_spend_json(row.spend)} for row in s.by_app],
+        "sources": [status_json(source, to_us(s.at)) for source in s.sources],
+        "reconciled": [total_json(total) for total in s.reconciled.totals],
         "switch": {
             "folder": s.switch.folder,
             "blocks": [
@@ -156,6 +164,31 @@ def to_json(s: Snapshot) -> dict[str, Any]:
         ],
         "problems": list(s.problems),
     }
+
+
+def _source_line(source: SourceStatus, at: datetime) -> str:
+    """'source openai (openai): $12.40 settling this month · read 3 min ago · balance: $7.60'."""
+    from costmon.cli.polled import balance_text, month_text, span
+
+    parts = [f"source {clean(source.name)} ({clean(source.provider)}):"]
+    parts[0] += f" {month_text(source)} this month" if source.month is not None else ""
+    parts.append(f"read {span(at - source.ok_at)} ago" if source.ok_at is not None else "not read yet")
+    if source.state not in ("", "ok"):
+        parts.append(source.state.replace("_", " "))
+    parts += [balance_text(balance) for balance in source.balances]
+    return " · ".join(parts).replace(": · ", ": ")
+
+
+def _unlogged_line(total: Total) -> str:
+    """'openai 2026-11: provider figure $12.40, own figure $11.40, unlogged $1.00, settling'."""
+
+    def money(nano: int | None) -> str:
+        return "unknown" if nano is None else format_money(nano, total.currency)
+
+    return (
+        f"{clean(total.provider)} {total.month}: provider figure {'≥ ' if total.least else ''}{money(total.compared)}, "
+        f"own figure {money(total.own.best)}, unlogged {money(total.unlogged.best)}, {total.state}"
+    )
 
 
 def _budget_line(b: BudgetStatus) -> str:

@@ -27,7 +27,22 @@ def read_sources(section: Section) -> tuple[Source, ...]:
     """Every `[source.NAME]`. Raises ConfigError."""
     for name in list(section.data)[MAX_SOURCES:]:
         section.fail(name, f"is one source too many; {MAX_SOURCES} at most are polled, remove some")
-    return tuple(_source(section, name) for name in section.data)
+    found = tuple(_source(section, name) for name in section.data)
+    _refuse_the_same_twice(section, found)
+    return found
+
+
+def _refuse_the_same_twice(section: Section, sources: tuple[Source, ...]) -> None:
+    """One account under two names would be billed twice."""
+    seen: dict[object, str] = {}
+    for source in sources:
+        if not source.enabled or not source.key.startswith(("env:", "file:")):
+            continue
+        account = (source.kind, source.base_url, source.key, frozenset(source.options.items()))
+        if account in seen:
+            problem = f"is the account of [source.{seen[account]}] once more, and would count twice"
+            section.fail(source.name, f"{problem}; give it another key, or remove one of the two")
+        seen[account] = source.name
 
 
 def read_unlogged(section: Section) -> Unlogged:

@@ -15,12 +15,14 @@ from costmon import config as configuration
 from costmon import paths
 from costmon.errors import ConfigError, CostmonError, LedgerError
 from costmon.monitor.compile import compile_config, config_changed, record_config_error, refresh_horizon
+from costmon.monitor.figures import FigureKeeper
 from costmon.monitor.lock import EngineLock
 from costmon.monitor.prices import compile_prices
 from costmon.monitor.rates import RateKeeper
 from costmon.monitor.reprice.forgetting import Forgetting
 from costmon.monitor.reprice.unknown import price_known
 from costmon.monitor.snapshot import Snapshot
+from costmon.monitor.unlogged import Unlogged
 from costmon.monitor.view import build_snapshot
 from costmon.monitor.warner import Warner
 from costmon.pricing import currency
@@ -53,6 +55,7 @@ class Engine:
         self._lock: EngineLock | None = None
         self._warner: Warner | None = None
         self._rates: RateKeeper | None = None
+        self._figures: FigureKeeper | None = None
         self._last: Snapshot | None = None
         self._seen: tuple[object, ...] = ()
         self._shown_at = -SHOW_EVERY_S
@@ -61,6 +64,7 @@ class Engine:
         self._resources = Collector()
         self._behind_since: float | None = None
         self._forgetting = Forgetting()
+        self._unlogged = Unlogged()
 
     @property
     def mine(self) -> bool:
@@ -93,7 +97,10 @@ class Engine:
         self._seen = self._look(store)
         self._shown_at = time.monotonic()
         self._last = build_snapshot(
-            store, mine=self.mine, warner=self._warner.trouble if self._warner else ""
+            store,
+            mine=self.mine,
+            warner=self._warner.trouble if self._warner else "",
+            polling=self._figures.trouble if self._figures else "",
         )
         return self._last
 
@@ -105,6 +112,9 @@ class Engine:
         if self._rates is not None:
             self._rates.stop()
             self._rates = None
+        if self._figures is not None:
+            self._figures.stop()
+            self._figures = None
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -129,6 +139,8 @@ class Engine:
             self._warner.start()
             self._rates = RateKeeper(self.home)
             self._rates.start()
+            self._figures = FigureKeeper(self.home)
+            self._figures.start()
             self._seen = ()
         return self._store
 
@@ -162,6 +174,7 @@ class Engine:
             return  # half of what a resource used is no sum to warn of or to block for
         if not self._resources.behind:
             self._behind_since = None
+        self._unlogged.refresh(store.db, now)
         store.db.execute("begin immediate")
         try:
             booking.settle_orphans(store.db, now)

@@ -10,6 +10,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from costmon.budget.bands import Band, band, mark
+from costmon.monitor.reconciled import Reconciliation
 from costmon.shim.money import Money
 
 
@@ -371,6 +372,73 @@ class ResourceStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class BalanceStatus:
+    """What is left of a prepaid account or quota, in major units of `unit`; `age` since `seen_at`, when it was last read.
+
+    `spendable` False: a cap on one key, no money of its own. `run_out` is when it is used up, None when nobody can say.
+    """
+
+    label: str
+    amount: Decimal
+    unit: str
+    limit: Decimal | None
+    resets_at: datetime | None
+    per_hour: Decimal | None
+    spendable: bool
+    seen_at: datetime
+    age: timedelta
+    run_out: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """A source of provider figures as it was last polled.
+
+    `state` is '' before the first round, 'ok', or why not (`sources.providers.protocol.STATES`), with `reason` in one
+    sentence. `next_at` None: when its settings or its key change. `stale`: not read for three of its rhythms. `reading`: a
+    round is under way. Traffic is of the clock's hour, and of 24 of them. `month` is what the provider billed for usage
+    since the UTC month began (None: not known), `month_others` the same in other currencies, `month_state` the worst of its
+    buckets, `month_missing_days` how many of its days are in no figure.
+    """
+
+    name: str
+    kind: str
+    provider: str
+    host: str
+    title: str
+    state: str
+    reason: str
+    polled_at: datetime | None
+    ok_at: datetime | None
+    next_at: datetime | None
+    every: timedelta
+    reading: bool
+    stale: bool
+    rounds_hour: int
+    requests_hour: int
+    bytes_hour: int
+    rounds_day: int
+    requests_day: int
+    bytes_day: int
+    failures_day: int
+    month: Money | None
+    month_others: tuple[Money, ...]
+    month_state: str
+    month_missing_days: int
+    lacks: tuple[str, ...]
+    notes: tuple[str, ...]
+    overlaps: bool
+    fee: Money | None
+    """What one request costs."""
+    balances: tuple[BalanceStatus, ...] = ()
+
+    @property
+    def fees_day(self) -> Money | None:
+        """What the requests of the last 24 hours cost, where they cost anything."""
+        return None if self.fee is None else Money(self.fee.nano * self.requests_day, self.fee.currency)
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     at: datetime
     time_zone: str
@@ -387,6 +455,7 @@ class Snapshot:
     by_app: tuple[SpendBy, ...] = ()
     jobs: tuple[JobStatus, ...] = ()
     resources: tuple[ResourceStatus, ...] = ()
+    sources: tuple[SourceStatus, ...] = ()
     switch: SwitchStatus = field(default_factory=lambda: SwitchStatus("", (), ()))
     feed: tuple[FeedRow, ...] = ()
     in_flight: int = 0
@@ -405,3 +474,5 @@ class Snapshot:
     """What sums in other currencies, and budgets, are converted by now."""
     hour_bars: tuple[int, ...] = ()
     """Cost in nano of the display currency for each of the last 24 quarter hours, oldest first."""
+    reconciled: Reconciliation = field(default_factory=Reconciliation)
+    """What providers billed beside what apps logged, this UTC month."""

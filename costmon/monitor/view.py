@@ -9,9 +9,11 @@ from costmon import paths
 from costmon.act.alerts import notice_text
 from costmon.budget.rows import Uncertain, read_budgets, uncertain
 from costmon.budget.status import BudgetRow, PeriodRow, standing
+from costmon.monitor.figures import source_problems, source_status
 from costmon.monitor.lock import holder
 from costmon.monitor.overrides import enforced, unenforced
 from costmon.monitor.rates import rates_in_use, stale_texts
+from costmon.monitor.reconciled import this_month
 from costmon.monitor.resources import is_resource, resource_problems, resource_status
 from costmon.monitor.rules import rules_status
 from costmon.monitor.snapshot import (
@@ -40,8 +42,9 @@ TOP = 30
 _BARS = 24
 
 
-def build_snapshot(store: Store, *, mine: bool, warner: str = "") -> Snapshot:
-    """Everything a front end shows, as of now. `warner` is what keeps warnings from being shown, if anything."""
+def build_snapshot(store: Store, *, mine: bool, warner: str = "", polling: str = "") -> Snapshot:
+    """Everything a front end shows, as of now. `warner` is what keeps warnings from being shown, if anything, `polling` what
+    keeps provider figures from being read."""
     db, now = store.db, store.now()
     rules = policy.load(db)
     settings = queries.settings(db)
@@ -54,6 +57,7 @@ def build_snapshot(store: Store, *, mine: bool, warner: str = "") -> Snapshot:
     source, version = queries.base_catalog(db)
     notices = _notices(store, now)
     resources = resource_status(db, now)
+    sources = source_status(db, now)
     pairs = [(code, display.currency) for code in display.used | {"USD"}]
     pairs += [("USD", budget.currency) for budget in rules.budgets]
     rates = rates_in_use(db, pairs, settings.get("time_zone") or "UTC", now)
@@ -77,6 +81,7 @@ def build_snapshot(store: Store, *, mine: bool, warner: str = "") -> Snapshot:
         by_app=_ranked(display, queries.day_by(db, day, "app"), today, _by(flying, "app")),
         jobs=tuple(_job(row) for row in queries.jobs(db)),
         resources=resources,
+        sources=sources,
         switch=_switch(store.home, now),
         feed=_feed(store),
         in_flight=len(flying),
@@ -88,6 +93,8 @@ def build_snapshot(store: Store, *, mine: bool, warner: str = "") -> Snapshot:
         problems=(
             *_problems(store, settings, engine, display, day, warner),
             *resource_problems(resources),
+            *([polling] if polling else []),
+            *source_problems(sources),
             *stale_texts(rates, store.home, fetched=bool(settings.get("fetch_rates"))),
             *[
                 notice.text for notice in notices if notice.kind != "unpriced"
@@ -96,6 +103,7 @@ def build_snapshot(store: Store, *, mine: bool, warner: str = "") -> Snapshot:
         simulated=is_demo(store.home),
         rates=rates,
         hour_bars=_bars(store, display, now),
+        reconciled=this_month(db, now),
     )
 
 

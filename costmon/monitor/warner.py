@@ -13,6 +13,7 @@ from costmon.act.channels.none import NullNotifier
 from costmon.budget.rows import Uncertain, period_band, read_budgets, uncertain
 from costmon.budget.status import BudgetRow, PeriodRow, standing
 from costmon.errors import CostmonError
+from costmon.monitor.reconciled import UnloggedAlerts
 from costmon.shim import policy
 from costmon.shim.clock import system_clock
 from costmon.shim.money import Money
@@ -35,6 +36,7 @@ class Warner(Thread):
         self._home = home
         self._wake = Event()
         self._ending = Event()
+        self._unlogged = UnloggedAlerts()
 
     def look(self) -> None:
         """Something may have crossed a level."""
@@ -63,7 +65,7 @@ class Warner(Thread):
                 return
 
     def _deliver(self, store: Store) -> None:
-        alerts = due_alerts(store)
+        alerts = [*due_alerts(store), *self._unlogged.due(store.db, store.now())]
         if not alerts:
             return
         notifier: Notifier = NullNotifier() if settings(store.db).get("desktop") == "0" else DesktopNotifier()

@@ -41,7 +41,10 @@ class Holds:
         amounts = {budget.id: amount for budget, amount, _ in counted}
         rows = db.execute(sql, [now, *amounts.values()]).fetchall()
         if len(rows) == len(counted) == len({row[0] for row in rows}):
-            return {row[0]: Period(*row[1:5], row[5] - amounts[row[0]], row[6]) for row in rows}
+            return {
+                row[0]: Period(row[1], row[2], row[3], row[4], row[5] - amounts[row[0]], row[6])
+                for row in rows
+            }
         for budget_id, start, *_ in rows:
             db.execute(_UNHOLD, (amounts[budget_id], budget_id, start))
         return None

@@ -17,6 +17,7 @@ from costmon.store.folding import fold, forget_folded
 
 BATCH = 250
 DAY_US = 86_400_000_000
+POLLS_KEPT_US = 30 * DAY_US
 KEEP_US = 11 * DAY_US
 """No event goes before: a resource may be said to have stopped ten days ago, and what it cost since is taken back."""
 
@@ -69,6 +70,30 @@ def prune(db: sqlite3.Connection, at: Cutoffs, batch: int = BATCH) -> Pruned:
         kept = db.execute("select min(day_at) from rollup_day").fetchone()[0]
         forget_folded(db, at.aggregates if kept is None else kept)
     return Pruned(events, 0, days, bool(days))
+
+
+def prune_figures(db: sqlite3.Connection, at: Cutoffs, now: int, batch: int = BATCH) -> bool:
+    """Inside the caller's transaction: remove up to `batch` buckets of providers, and what else of polling is due.
+
+    Figures and balances go like sums of a day; how much was polled in an hour after a month. Whether there is more to do.
+    """
+    rows = db.execute(
+        "select source, start_at, end_at from figure_bucket where end_at <= ? limit ?", (at.aggregates, batch)
+    ).fetchall()
+    for table in ("figure", "figure_usage", "figure_bucket"):
+        db.executemany(f"delete from {table} where source = ? and start_at = ? and end_at = ?", rows)  # noqa: S608
+    found = len(rows)
+    for table, key, column, before in (
+        # What was told of days that no bucket covers.
+        ("figure_usage", "source, start_at, end_at, model, project, api_key", "end_at", at.aggregates),
+        ("balance", "source, label, unit, first_at", "last_at", at.aggregates),
+        ("poll_hour", "source, hour_at", "hour_at", now - POLLS_KEPT_US),
+    ):
+        found += db.execute(
+            f"delete from {table} where ({key}) in (select {key} from {table} where {column} <= ? limit ?)",  # noqa: S608
+            (before, batch),
+        ).rowcount
+    return found >= batch
 
 
 def _day_before(db: sqlite3.Connection, at: int) -> int:

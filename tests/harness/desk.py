@@ -25,7 +25,7 @@ from tests.harness import need
 _WAIT_S = 15.0
 _BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig><type>session</type><keep_umask/><listen>unix:tmpdir={folder}</listen><auth>EXTERNAL</auth>
+<busconfig><type>session</type><keep_umask/><listen>unix:tmpdir={folder}</listen><auth>EXTERNAL</auth>{services}
 <policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/>
 <allow own="*"/></policy></busconfig>
 """
@@ -99,10 +99,8 @@ def desktop(folder: Path, *, daemon: bool = True, markup: str = "full") -> Itera
     """
     need("Xvfb", "dbus-daemon", "dbus-send", "dbus-monitor", "dunst", "dunstctl")
     with ExitStack() as parts:
-        env = _private_environment(folder)
-        env["DISPLAY"] = ":" + _start_and_read(
-            parts, env, ["Xvfb", "-displayfd", "{fd}", "-screen", "0", "900x500x24", "-nolisten", "tcp"]
-        )
+        env = private_environment(folder)
+        env["DISPLAY"] = screen(parts, env)
         env["DBUS_SESSION_BUS_ADDRESS"] = start_bus(parts, folder, env)
         desk = Desk(folder, env, folder / "calls.log")
         if daemon:
@@ -122,11 +120,19 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
         yield running
 
 
-def start_bus(parts: ExitStack, folder: Path, env: dict[str, str]) -> str:
-    """Start a session bus that ends with `parts`; return its address."""
+def screen(parts: ExitStack, env: dict[str, str]) -> str:
+    """Start an X screen nobody sees, which ends with `parts`; return its name."""
+    need("Xvfb")
+    command = ["Xvfb", "-displayfd", "{fd}", "-screen", "0", "900x500x24", "-nolisten", "tcp"]
+    return ":" + _start_and_read(parts, env, command)
+
+
+def start_bus(parts: ExitStack, folder: Path, env: dict[str, str], *, services: bool = False) -> str:
+    """Start a session bus that ends with `parts`; return its address. With `services` it starts the system's on demand."""
     need("dbus-daemon")
     config = folder / "bus.conf"
-    config.write_text(_BUS.format(folder=tempfile.gettempdir()))
+    known = "<standard_session_servicedirs/>" if services else ""
+    config.write_text(_BUS.format(folder=tempfile.gettempdir(), services=known))
     command = ["dbus-daemon", f"--config-file={config}", "--nofork", "--nopidfile", "--print-address={fd}"]
     return _start_and_read(parts, env, command)
 
@@ -161,12 +167,13 @@ def owned(env: dict[str, str], name: str = "org.freedesktop.Notifications") -> b
     return b"true" in done.stdout
 
 
-def _private_environment(folder: Path) -> dict[str, str]:
+def private_environment(folder: Path) -> dict[str, str]:
+    """The environment of a user whose home and XDG folders are below `folder`."""
     env = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
     env |= {"HOME": str(folder), "LC_ALL": "C.UTF-8"}
     for name in ("RUNTIME_DIR", "CONFIG_HOME", "DATA_HOME", "CACHE_HOME", "STATE_HOME"):
         home = folder / name.lower()
-        home.mkdir(mode=0o700)
+        home.mkdir(mode=0o700, exist_ok=True)
         env[f"XDG_{name}"] = str(home)
     return env
 

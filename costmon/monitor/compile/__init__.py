@@ -127,6 +127,7 @@ def _compile_settings(db: sqlite3.Connection, config: Config) -> None:
         "retry_loop": _figures(config.retry_loop),
         "resources": resources_to_json(config.resources),
         "desktop": "1" if config.notify.desktop else "0",
+        "unlogged_alert": json.dumps(config.unlogged.alert) if config.unlogged.alert else "",
         "retention_events": str(config.retention.events),
         "retention_aggregates": str(config.retention.aggregates),
         "config_hash": config.content_hash,

@@ -8,7 +8,7 @@ from costmon.budget.periods import period_at
 from costmon.monitor.compile.settings import setting
 from costmon.monitor.compile.writing import transaction
 from costmon.store import Store
-from costmon.store.retention import cutoffs, prune
+from costmon.store.retention import cutoffs, prune, prune_figures
 
 EVERY_S = 3600.0
 AT_ONCE_S = 0.2
@@ -29,7 +29,8 @@ class Forgetting:
         kept = cutoffs(db, now, _days(store, "events", 90), _days(store, "aggregates", 365), month)
         until = time.monotonic() + at_once_s
         while True:
-            if not transaction(db, lambda: prune(db, kept)).more:
+            more = transaction(db, lambda: prune(db, kept)).more
+            if not more and not transaction(db, lambda: prune_figures(db, kept, now)):
                 self._next = time.monotonic() + EVERY_S
                 return False
             if time.monotonic() >= until:

@@ -1,0 +1,1 @@
+"""One small module a provider, each with its `KIND`."""

@@ -1,0 +1,6 @@
+"""Polling: when a source is read, one round of it, and what is written of it.
+
+rhythm  when to ask, pure          breaker  one round at a time, among any number of processes
+windows which days, pure           rounds   ask, and check the answer
+books   what a round leaves        turns    the three together         keeper  every source of a home, for as long as it runs
+"""
