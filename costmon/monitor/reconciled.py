@@ -6,7 +6,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from costmon.act.alerts import Alert, Unlogged, unlogged_alert
 from costmon.config.values import Unlogged as UnloggedConfig
@@ -28,12 +28,16 @@ _MONTH_US = 62 * DAY_US
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """The stretches that begin in some days, the sums of them, and what is unknown for want of a rate, one sentence each."""
+    """The stretches that begin in some days, the sums of them, and what is unknown for want of a rate, one sentence each.
+
+    `silent`: the providers apps called in this time that no source tells of, the busiest first.
+    """
 
     days: tuple[Day, ...] = ()
     totals: tuple[Total, ...] = ()
     sums: tuple[Sum, ...] = ()
     problems: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
 
 
 def reconcile(
@@ -73,13 +77,14 @@ _kept = _Kept()
 def this_month(db: sqlite3.Connection, now: int) -> Reconciliation:
     """The current UTC month, or the last seven days where those begin earlier; up to a minute old unless a figure came."""
     stamp = rows.stamp(db)
-    if not stamp[0]:
-        return Reconciliation()
     key = (db.execute("pragma database_list").fetchone()[2], policy.generation(db), *stamp, now // DAY_US)
     if key != _kept.key or not now < _kept.until <= now + KEPT_US:
         midnight = now - now % DAY_US
         start_at = min(to_us(to_datetime(midnight).replace(day=1)), midnight - 6 * DAY_US)
-        _kept.found = reconcile(db, now, start_at, midnight + DAY_US)
+        found = reconcile(db, now, start_at, midnight + DAY_US) if stamp[0] else Reconciliation()
+        told = {row.provider for row in rows.sources(db)} | {day.provider for day in found.days}
+        silent = [name for name in rows.providers_since(db, start_at) if name not in told]
+        _kept.found = replace(found, silent=tuple(silent))
         _kept.key, _kept.until = key, now + KEPT_US
     return _kept.found
 

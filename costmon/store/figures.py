@@ -235,6 +235,16 @@ def providers_seen(db: Connection, start_at: int, end_at: int) -> list[tuple[str
     ).fetchall()
 
 
+def providers_since(db: Connection, at: int) -> list[str]:
+    """The providers apps called on the operator's days from that of `at` on, the busiest first, meters left out."""
+    rows = db.execute(
+        """select provider from rollup_day where day_at > ? - 86400000000 and provider <> ''
+           group by provider having sum(calls) > 0 order by sum(calls) desc, 1 limit 50""",
+        (at,),
+    )
+    return [str(row[0]) for row in rows]
+
+
 def _own(
     db: Connection, start_at: int, end_at: int, at: str, providers: list[str], day_us: int
 ) -> list[OwnRow]:

@@ -30,6 +30,7 @@ from costmon.tui.pages.estimate import EstimatePage
 from costmon.tui.pages.help import HelpPage
 from costmon.tui.pages.overview import OverviewPage
 from costmon.tui.pages.prices import PricesPage
+from costmon.tui.pages.reconcile import ReconcilePage
 from costmon.tui.pricebook import HomePrices, PriceBook, PriceSource
 from costmon.tui.source import SnapshotSource
 from costmon.tui.widgets.levels import offers_allow
@@ -51,7 +52,12 @@ class CostmonApp(App[None]):
 
     CSS_PATH = "app.tcss"
     TITLE = "costmon"
-    MODES = {"overview": OverviewPage, "estimate": EstimatePage, "prices": PricesPage}  # noqa: RUF012
+    MODES = {  # noqa: RUF012
+        "overview": OverviewPage,
+        "estimate": EstimatePage,
+        "prices": PricesPage,
+        "reconcile": ReconcilePage,
+    }
     DEFAULT_MODE = "overview"
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (50, "-narrow"), (110, "-wide"), (170, "-huge"), (240, "-vast")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (10, "-flat-ish"), (14, "-short"), (32, "-tall")]  # noqa: RUF012

@@ -26,11 +26,22 @@ ESTIMATE = Binding(
 PRICES = Binding(
     "p", "app.page('prices')", "Prices", id="prices", tooltip="What every model costs, to search"
 )
+RECONCILE = Binding(
+    "r",
+    "app.page('reconcile')",
+    "Bills",
+    id="reconcile",
+    tooltip="What providers bill beside what apps logged",
+)
 # Where letters are typed, the stop key is another (`PricedPage.check_action`): one key stops everything everywhere.
 _STOP_TYPING = "As k, also while you type"
 SWITCH_TYPING: list[BindingType] = [
     Binding("ctrl+k", "stop_typing", "Stop all", id="switch.typing", tooltip=_STOP_TYPING, priority=True),
     Binding("ctrl+k", "allow_typing", "Allow", id="switch.typing", tooltip=_STOP_TYPING, priority=True),
+]
+SWITCH_CTRL: list[BindingType] = [
+    Binding("ctrl+k", "app.stop", "Stop all", id="switch.typing", tooltip=_STOP_TYPING, show=False),
+    Binding("ctrl+k", "app.allow", "Allow", id="switch.typing", tooltip=_STOP_TYPING, show=False),
 ]
 BACK: list[BindingType] = [
     Binding(
@@ -57,6 +68,27 @@ SECTIONS: list[BindingType] = [
         show=False,
     ),
 ]
-OVERVIEW: list[BindingType] = [*SWITCH, *FREEZE, ESTIMATE, PRICES, THEME, HELP, QUIT]
-CALCULATOR: list[BindingType] = [*SWITCH, *SWITCH_TYPING, *SECTIONS, PRICES, *BACK, THEME, HELP, QUIT]
-CATALOGUE: list[BindingType] = [*SWITCH, *SWITCH_TYPING, ESTIMATE, *BACK, THEME, HELP, QUIT]
+OVERVIEW: list[BindingType] = [*SWITCH, *FREEZE, ESTIMATE, PRICES, RECONCILE, THEME, HELP, QUIT]
+CALCULATOR: list[BindingType] = [
+    *SWITCH,
+    *SWITCH_TYPING,
+    *SECTIONS,
+    PRICES,
+    RECONCILE,
+    *BACK,
+    THEME,
+    HELP,
+    QUIT,
+]
+CATALOGUE: list[BindingType] = [*SWITCH, *SWITCH_TYPING, ESTIMATE, RECONCILE, *BACK, THEME, HELP, QUIT]
+BILLS: list[BindingType] = [
+    *SWITCH,
+    *SWITCH_CTRL,
+    Binding("enter", "open", "Models", id="reconcile.open", tooltip="The models of a day"),
+    ESTIMATE,
+    PRICES,
+    *BACK,
+    THEME,
+    HELP,
+    QUIT,
+]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from costmon.monitor.reconciled import this_month
 from costmon.shim.recorder import Recorder
 from costmon.store import figures, open_ledger
 from costmon.store.figures import OwnRow, Reach
@@ -149,3 +150,15 @@ def test_broken_texts_in_a_source_harm_nobody(db: sqlite3.Connection) -> None:
     db.execute("update source set about = 'x', notes = '{}'")
     (source,) = figures.sources(db)
     assert (source.about, source.notes) == ({}, ())
+
+
+def test_the_providers_apps_called_are_known_the_busiest_first(db: sqlite3.Connection) -> None:
+    """Whoever has no source is told of, also without any source at all; not what they called last year."""
+    for provider, calls in (("groq", 1), ("openai", 3)):
+        for hour in range(calls):
+            log_call(db, at("2026-11-20") + hour * HOUR, "1", provider=provider)
+    log_call(db, at("2025-11-20"), "1", provider="cohere")
+    assert figures.providers_since(db, at("2026-11-01")) == ["openai", "groq"]
+    assert this_month(db, at("2026-11-21")).silent == ("openai", "groq")
+    add_source(db, "openai", read_at=at("2026-11-21"))
+    assert this_month(db, at("2026-11-21")).silent == ("groq",)

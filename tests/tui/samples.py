@@ -6,7 +6,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+from costmon.insight.reconcile import sums, totals
+from costmon.insight.values import Day, Likely, Line, Span, Tokens
+from costmon.monitor.reconciled import Reconciliation
 from costmon.monitor.snapshot import (
+    BalanceStatus,
     BlockStatus,
     BudgetStatus,
     BypassStatus,
@@ -17,6 +21,7 @@ from costmon.monitor.snapshot import (
     ResourceStatus,
     RulesStatus,
     Snapshot,
+    SourceStatus,
     Spend,
     SpendBy,
     SwitchStatus,
@@ -168,6 +173,204 @@ def served() -> Snapshot:
             resource("claude-pro", "flat", "21", "d", "13.8082", running=True),
         ),
     )
+
+
+def source(name: str, **changes: object) -> SourceStatus:
+    """A source that was read three minutes ago."""
+    plain = SourceStatus(
+        name=name,
+        kind=name,
+        provider=name,
+        host=f"api.{name}.com",
+        title=name,
+        state="ok",
+        reason="",
+        polled_at=NOW - timedelta(minutes=3),
+        ok_at=NOW - timedelta(minutes=3),
+        next_at=NOW + timedelta(minutes=7, seconds=5),
+        every=timedelta(minutes=10),
+        reading=False,
+        stale=False,
+        rounds_hour=6,
+        requests_hour=18,
+        bytes_hour=48_211,
+        rounds_day=144,
+        requests_day=432,
+        bytes_day=1_157_064,
+        failures_day=0,
+        month=None,
+        month_others=(),
+        month_state="partial",
+        month_missing_days=0,
+        lacks=(),
+        notes=(),
+        overlaps=False,
+        fee=None,
+    )
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def balance(amount: str, unit: str = "USD", **changes: object) -> BalanceStatus:
+    seen = NOW - timedelta(minutes=3)
+    plain = BalanceStatus("", Decimal(amount), unit, None, None, None, True, seen, NOW - seen)
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def model(name: str, billed: str | None, own: str | None, **changes: object) -> Line:
+    """A model's figures of a day, in whole and parts of its currency."""
+    theirs, ours = (None if text is None else to_nano(Decimal(text)) for text in (billed, own))
+    gap = None if theirs is None or ours is None else theirs - ours
+    plain = Line(name, "", theirs, Span(ours, ours, ours), Span(gap, gap, gap), calls=9)
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def about(one: Line, error: str) -> Line:
+    """The same with usage that was estimated, so that what was logged may be off by so much."""
+    off = to_nano(Decimal(error))
+    own, gap = ((span.best or 0) for span in (one.own, one.unlogged))
+    return replace(one, own=Span(own - off, own, own + off), unlogged=Span(gap - off, gap, gap + off))
+
+
+def day(provider: str, number: int, *lines: Line, **changes: object) -> Day:
+    """A day of November; final unless it is one of the last three."""
+    start = datetime(2026, 11, number, tzinfo=UTC)
+    state = "partial" if number == 21 else "settling" if number > 18 else "final"
+    plain = Day(provider, (provider,), start, start + timedelta(days=1), "USD", state, lines, tax=0, credit=0)
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def unread(provider: str, number: int, why: str, *lines: Line) -> Day:
+    """A day of which the provider tells nothing."""
+    return day(provider, number, *lines, state="unknown", read=False, tax=None, credit=None, why=(why,))
+
+
+def billed(*days: Day, sources: tuple[SourceStatus, ...] = ()) -> Snapshot:
+    """Calm, with these figures of providers."""
+    found = totals(days)
+    return replace(calm(), sources=sources, reconciled=Reconciliation(days, tuple(found), tuple(sums(found))))
+
+
+def bills() -> Snapshot:
+    """Spend nobody logged, a source that fails, a stale one, won, a gateway, balances, long and Korean names."""
+    likely = (
+        Likely("web", "key_trader", to_nano(Decimal("2.85")), None),
+        Likely("", "key_laptop", to_nano(Decimal("0.35")), None),
+    )
+    openai = [day("openai", n) for n in range(3, 9)]
+    openai += [day("openai", n, model("gpt-5-mini", f"1.{n}", f"1.{n}")) for n in (1, 2, *range(9, 19))]
+    openai += [
+        day("openai", 19, model("gpt-5-mini", "1.10", "1.30"), tax=to_nano(Decimal("3.12"))),
+        day(
+            "openai",
+            20,
+            model(
+                "gpt-5-mini",
+                "3.20",
+                "2.20",
+                likely=likely,
+                billed_tokens=Tokens(1204, 4_100_000, None, 320_000),
+                own_tokens=Tokens(1100, 4_000_000, None, 310_000),
+            ),
+            model("gpt-5-nano-2026-08-07", "0.0123", "0.0123"),
+            model("text-embedding-3-large", "0.40", "0.40"),
+            model("", "0.05", "0", label="web search tool calls", calls=0),
+            credit=to_nano(Decimal("-5")),
+        ),
+        day("openai", 21, about(model("gpt-5-mini", "0.61", "0.74"), "0.04")),
+    ]
+    openai.sort(key=lambda one: one.start)
+    failing = "Anthropic does not take the key: it is mistyped, disabled or expired; make another Admin key in the Console"
+    anthropic = [day("anthropic", n, model("claude-opus-4-5", "4.25", "4.25")) for n in range(10, 19)]
+    anthropic += [
+        unread("anthropic", n, failing, model("claude-opus-4-5", None, "4.31")) for n in (19, 20, 21)
+    ]
+    won = [
+        day(
+            "naver",
+            n,
+            model("하이퍼클로바-엑스-대화-모델-2026-장문-요약", f"{900 + n}", f"{800 + 5 * n}"),
+            currency="KRW",
+            state="stale" if n > 17 else "final",
+            sources=("네이버 클라우드 청구서",),
+        )
+        for n in range(14, 20)
+    ]
+    deepseek = [
+        day(
+            "deepseek", n, model("", "0.31", "0.31"), derived=True, why=("derived from how the balance fell",)
+        )
+        for n in range(18, 22)
+    ]
+    router = [
+        day(
+            "openrouter",
+            n,
+            model("anthropic/claude-opus-4-5", "0.50", "0.50"),
+            sources=("litellm",),
+            adds=False,
+        )
+        for n in (20, 21)
+    ]
+    hours = timedelta(hours=1)
+    sources = (
+        source(
+            "openai",
+            lacks=("a key's own limits", "what a project's members did"),
+            notes=("Priority processing is in it, and told apart by nothing",),
+        ),
+        source(
+            "anthropic",
+            state="auth",
+            reason=failing,
+            polled_at=NOW - timedelta(minutes=40),
+            ok_at=NOW - 62 * hours,
+            next_at=None,
+            stale=True,
+            failures_day=3,
+        ),
+        source(
+            "네이버 클라우드 청구서",
+            kind="file",
+            provider="naver",
+            host="",
+            title="bills from files",
+            ok_at=NOW - 5 * hours,
+            next_at=NOW - timedelta(seconds=5),
+            stale=True,
+        ),
+        source(
+            "deepseek",
+            balances=(balance("3.20", limit=Decimal(20), run_out=NOW + timedelta(days=3)),),
+            lacks=("no spend history: spend is derived from how the balance falls",),
+        ),
+        source(
+            "elevenlabs",
+            balances=(
+                balance("41200", "credits", label="characters of the plan", limit=Decimal(100_000),
+                        resets_at=NOW + timedelta(days=9)),
+            ),
+        ),
+        source("litellm", provider="openrouter", host="127.0.0.1", overlaps=True,
+               balances=(balance("1.5", label="cap of trader", limit=Decimal(5), spendable=False),)),
+    )  # fmt: skip
+    found = billed(*anthropic, *deepseek, *won, *openai, *router, sources=sources)
+    feed = (*(row(n) for n in range(30)), row(31, provider="groq"), row(32, provider="ollama"))
+    return replace(found, feed=feed, reconciled=replace(found.reconciled, silent=("groq", "ollama")))
+
+
+def thousand_bills() -> Snapshot:
+    """A month of ten models at five providers."""
+    names = tuple(f"model-{n}" for n in range(10))
+    days = [
+        replace(
+            day(provider, 1, *(model(name, f"1.{n}", f"1.0{n}") for n, name in enumerate(names))),
+            start=datetime(2026, 11, 1, tzinfo=UTC) + timedelta(days=n),
+            end=datetime(2026, 11, 2, tzinfo=UTC) + timedelta(days=n),
+        )
+        for provider in ("openai", "anthropic", "xai", "runpod", "fireworks")
+        for n in range(30)
+    ]
+    return billed(*days, sources=tuple(source(name) for name in {one.provider: 0 for one in days}))
 
 
 def calm() -> Snapshot:
@@ -333,6 +536,25 @@ def hostile() -> Snapshot:
         problems=HOSTILE,
         rules=RulesStatus(True, tuple(bypass(f"app={name}", 3, name) for name in HOSTILE)),
         resources=tuple(resource(name, name, "1.5", name, "2", problem=name) for name in HOSTILE),
+        sources=tuple(
+            source(
+                name,
+                host=name,
+                state="auth",
+                reason=name,
+                lacks=(name,),
+                notes=(name,),
+                balances=(balance("1", name, label=name, limit=Decimal(3)),),
+            )
+            for name in HOSTILE
+        ),
+        reconciled=billed(
+            *(
+                day(name, 20, model(name, "2", "1", likely=(Likely(name, name, 1, None),)))
+                for name in HOSTILE
+            ),
+            *(unread(name, 21, name, model(name, None, "1")) for name in HOSTILE),
+        ).reconciled,
         time_zone="[/nowhere\x00",
     )
 
@@ -360,5 +582,5 @@ def many() -> Snapshot:
 
 ALL = {
     maker.__name__: maker
-    for maker in (calm, warned, blocked, dry, bypassed, empty, unpriced, served, hostile, many)
+    for maker in (calm, warned, blocked, dry, bypassed, empty, unpriced, served, bills, hostile, many)
 }

@@ -61,6 +61,8 @@ async def test_80x24_shows_what_matters_most() -> None:
             "Estimate",
             "p",
             "Prices",
+            "r",
+            "Bills",
             "t",
             "Theme",
             "?",

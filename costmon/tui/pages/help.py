@@ -24,6 +24,13 @@ _WORDS = (
     ("BYPASS", "nothing is refused for a while: costmon bypass tells why"),
     ("NOBODY WARNS", "budgets hold, but no pop-up comes: run costmon watch"),
     ("unknown price", "no price is on file; names like it are never priced by"),
+    ("source", "a provider's endpoint, or a folder of its invoices, that is read"),
+    ("billed", "provider figure: what the provider says that was spent"),
+    ("logged", "own figure: what your apps logged for the same UTC days"),
+    ("unlogged spend", "billed less logged: spend of something costmon does not see"),
+    ("≤ $1.00", "at most: some logged calls have no price, or are in flight"),
+    ("settling", "that day is over, but its bill may still grow; final: it will not"),
+    ("stale", "that source has not been read for three of its rhythms"),
     ("may not obey", "that app has not looked at the switch for 10 minutes"),
 )
 _OTHERS = (
@@ -31,6 +38,7 @@ _OTHERS = (
     ("ctrl+k", "Stop all, also where letters are typed"),
     ("esc o", "Out of a field; back to the overview"),
     ("/ enter", "In the prices: search, and the whole rate card"),
+    ("← → enter", "In the bills: next provider, and the models of a day"),
     ("↑ ↓ PgUp PgDn", "Scroll the live feed"),
     ("tab", "Go to the next panel"),
     ("ctrl+p", "Command palette"),

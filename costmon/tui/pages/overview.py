@@ -12,6 +12,7 @@ from textual.widgets import Footer
 from costmon.monitor.snapshot import Snapshot
 from costmon.tui import keys
 from costmon.tui.pages.base import Page
+from costmon.tui.widgets.billed import Billed
 from costmon.tui.widgets.exceptions import Exceptions
 from costmon.tui.widgets.feed import Feed
 from costmon.tui.widgets.figures import Figures
@@ -26,7 +27,8 @@ from costmon.tui.widgets.titlebar import TitleBar
 
 
 class OverviewPage(Page):
-    """Main column: gauges, switch strip, figures, feed; side column: switch, jobs, shares, resources."""
+    """Main column: gauges, switch strip, figures, feed; side column: switch, jobs, shares, resources,
+    bills."""
 
     BINDINGS = keys.OVERVIEW
     AUTO_FOCUS: ClassVar[str | None] = "Feed"
@@ -49,6 +51,7 @@ class OverviewPage(Page):
                 yield Jobs().data_bind(Page.snapshot, Page.now)
                 yield Models().data_bind(Page.snapshot)
                 yield Resources(classes="-none").data_bind(Page.snapshot, Page.now)
+                yield Billed(classes="-none").data_bind(Page.snapshot, Page.now)
                 yield Apps().data_bind(Page.snapshot)
         yield Footer(show_command_palette=False)
 
@@ -58,6 +61,7 @@ class OverviewPage(Page):
         if blocked != self.has_class("-blocked"):
             self.set_class(blocked, "-blocked")
         self.set_class(bool(new and new.resources), "-resources")
+        self.set_class(bool(new and new.sources), "-sources")
 
     def action_freeze(self) -> None:
         self.frozen = True

@@ -81,9 +81,8 @@ class PriceTable(Panel):
         self.refresh()
 
     def watch_cursor(self, old: int, new: int) -> None:
-        top = self.scroll_offset.y
         for place in (old, new):
-            self.refresh_line(place - top + self.FIXED)
+            self.refresh_line(place + self.FIXED)
         self._follow()
 
     def action_move(self, by: int) -> None:
