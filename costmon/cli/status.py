@@ -180,14 +180,19 @@ def _source_line(source: SourceStatus, at: datetime) -> str:
 
 
 def _unlogged_line(total: Total) -> str:
-    """'openai 2026-11: provider figure $12.40, own figure $11.40, unlogged $1.00, settling'."""
+    """'openai 2026-11: provider figure $12.40, own figure $11.40, unlogged $1.00, settling'. Where the ledger knows only
+    some of the days: '…: provider figure $12.40, of which $9.10 compared: own figure …'."""
 
     def money(nano: int | None) -> str:
         return "unknown" if nano is None else format_money(nano, total.currency)
 
+    sign = "≥ " if total.least or total.unread else ""
+    span = total.unlogged
+    most = "≤ " if span.best is not None and span.low != span.best and span.high == span.best else ""
+    some = f", of which {money(total.compared)} compared: " if total.unread or total.unknown else ", "
     return (
-        f"{clean(total.provider)} {total.month}: provider figure {'≥ ' if total.least else ''}{money(total.compared)}, "
-        f"own figure {money(total.own.best)}, unlogged {money(total.unlogged.best)}, {total.state}"
+        f"{clean(total.provider)} {total.month}: provider figure {sign}{money(total.billed)}{some}"
+        f"own figure {money(total.own.best)}, unlogged {most}{money(span.best)}, {total.state}"
     )
 
 

@@ -163,8 +163,8 @@ def test_the_month_is_added_up_to_the_bill() -> None:
     assert "9 of 12 days compared; 3 without a figure" in shown
     whole = unread("openai", 19, "it was not read", model("gpt-5-mini", None, "9"))
     block = page_text(samples.billed(whole, day("openai", 20, model("m", "2", "1")))).split("day (UTC)")[1]
-    row = line_of(block, "Nov 2026")
-    assert row.split()[2:5] == ["$2.00", "$1.00", "$1.00"]
+    row = line_of(block, "compared")
+    assert row.split()[1:4] == ["$2.00", "$1.00", "$1.00"]
     blind = replace(model("m", "2.5", None), own=UNSAID, unlogged=UNSAID)
     part = page_text(samples.billed(day("openai", 19, blind), day("openai", 20, model("m", "2", "1"))))
     assert "1 of 2 days compared; 1 not known to the ledger" in part
@@ -528,3 +528,13 @@ async def test_the_overview_shows_bills_only_with_a_source_and_leaves_the_rest()
                 assert "₩204 unlogged" in "".join(after)
                 for title in ("Switch", "Next runs", "Models today", "Apps today", "Live feed"):
                     assert any(f"─ {title} ─" in row for row in after)
+
+
+def test_the_summary_shows_all_that_was_billed_also_of_days_the_ledger_does_not_know() -> None:
+    """In the month costmon was installed, the overview names the provider's whole figure, and what is unknown as unknown."""
+    before = replace(day("openai", 19, model("m", "9", "0")), lines=(), read=True)
+    unknown = replace(before, lines=(replace(model("m", "9", "0"), own=UNSAID, unlogged=UNSAID),))
+    snapshot = samples.billed(unknown, day("openai", 20, model("m", "2", "1")))
+    row = line_of(page_text(snapshot), "openai")
+    assert row.split()[1:5] == ["$11.00", "?", "≥", "$1.00"]
+    assert "$11.00, ≥ $1.00 unlogged" in text(billed(snapshot, samples.NOW, 60))

@@ -20,6 +20,7 @@ from costmon.tui.widgets.reconciled import (
     day_rows,
     draw_rows,
     lacking_text,
+    month_row,
     month_text,
     of_total,
     sum_row,
@@ -144,7 +145,7 @@ def _table(days: list[Day], totals: list[Total], width: int) -> list[Shown]:
             (
                 total,
                 of,
-                [] if alone else [total_row(total, of, (month_text(total.month), "strong"))],
+                [] if alone else [total_row(total, of, (_month_name(total), "strong"))],
                 day_rows(of),
             )
         )
@@ -167,6 +168,11 @@ def _table(days: list[Day], totals: list[Total], width: int) -> list[Shown]:
     return shown
 
 
+def _month_name(total: Total) -> str:
+    """'Nov 2026', or 'compared' where the row is of some of its days only."""
+    return "compared" if total.unread or total.unknown else month_text(total.month)
+
+
 def _summary(snapshot: Snapshot, now: datetime, width: int, tables: dict[object, list[Shown]]) -> list[Shown]:
     """A row for each provider in this month, and one for all of a currency where there are several."""
     month, reconciled = f"{now:%Y-%m}", snapshot.reconciled
@@ -179,7 +185,7 @@ def _summary(snapshot: Snapshot, now: datetime, width: int, tables: dict[object,
     for total in totals:
         name = total.provider if total.adds else f"({total.provider}: {', '.join(total.sources)})"
         rows.append(
-            total_row(total, of_total(total, reconciled.days), (safe(name), "" if total.adds else "dim"))
+            month_row(total, of_total(total, reconciled.days), (safe(name), "" if total.adds else "dim"))
         )
     known = [total for total in totals if total.days > total.unread + total.unknown]
     several = {

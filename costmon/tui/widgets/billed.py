@@ -10,7 +10,7 @@ from costmon.tui.format import age, coarse, safe
 from costmon.tui.lines import Line, Span, apart, line, width_of
 from costmon.tui.widgets.balances import left_text, run_out
 from costmon.tui.widgets.panel import Panel
-from costmon.tui.widgets.reconciled import Row, of_total, total_row
+from costmon.tui.widgets.reconciled import Row, month_row, of_total
 
 
 class Billed(Panel):
@@ -47,7 +47,7 @@ def _urgency(total: Total) -> tuple[object, ...]:
 
 
 def _row(total: Total, days: tuple[Day, ...]) -> Row:
-    return total_row(total, of_total(total, days), ("", ""))
+    return month_row(total, of_total(total, days), ("", ""))
 
 
 def _provider(total: Total, row: Row, sources: tuple[SourceStatus, ...], now: datetime, width: int) -> Line:

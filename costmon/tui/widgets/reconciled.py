@@ -165,6 +165,27 @@ def long_text(days: tuple[Day, ...]) -> str:
     return f"{start:%A} {start.day} {start:%B} {start.year}"
 
 
+def month_row(total: Total, days: Sequence[Day], name: Cell) -> Row:
+    """All the month billed. Where the ledger knows only some of its days, what was logged is unknown, and unlogged spend the
+    least there is."""
+    found = total_row(total, days, name)
+    if not total.unknown and not total.unread:
+        return found
+    billed = total.billed if total.days > total.unread else None
+    least = total.least or total.unread > 0
+    return found._replace(
+        billed=billed_cell(billed, total.currency, least=least, derived=total.derived, style="strong"),
+        own=_UNKNOWN,
+        unlogged=_at_least(total.unlogged, total.currency),
+    )
+
+
+def _at_least(span: Span, currency: str) -> Cell:
+    if span.best is None or span.best <= 0:
+        return _UNKNOWN
+    return (f"≥ {_money(span.best, currency)}", "warn")
+
+
 def total_row(total: Total, days: Sequence[Day], name: Cell) -> Row:
     """The month as far as both sides are known; `days` are those of the total."""
     compared = total.days > total.unread + total.unknown
@@ -192,12 +213,12 @@ def of_total(total: Total, days: Iterable[Day]) -> list[Day]:
 
 
 def sum_row(one: Sum, name: str) -> Row:
-    """All providers of one currency, as far as both sides are known."""
+    """All providers of one currency; as in `month_row` where not all of it is known."""
     return Row(
         (name, "dim"),
-        billed_cell(one.compared, one.currency, style="strong"),
-        _strong(own_cell(one.own, one.currency, unpriced=False)),
-        unlogged_cell(one.unlogged, one.currency),
+        billed_cell(one.billed, one.currency, least=not one.complete, style="strong"),
+        _strong(own_cell(one.own, one.currency, unpriced=False)) if one.complete else _UNKNOWN,
+        unlogged_cell(one.unlogged, one.currency) if one.complete else _at_least(one.unlogged, one.currency),
         ("" if one.complete else "not all", "warn"),
     )
 
