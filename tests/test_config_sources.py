@@ -77,6 +77,10 @@ def test_a_name_is_enough() -> None:
             '[budget.bot]\namount = "1 USD"\nscope = "app=bot"\ncount_unlogged = true',
             "budget.bot.count_unlogged is for a budget over everything or over one provider",
         ),
+        (
+            '[budget.day]\namount = "1 USD"\nperiod = "day"\ncount_unlogged = true',
+            "budget.day.count_unlogged is for weeks and months",
+        ),
     ],
 )
 def test_what_is_wrong_is_one_sentence(text: str, said: str) -> None:

@@ -197,14 +197,13 @@ def _unlogged_line(total: Total) -> str:
 
 
 def _budget_line(b: BudgetStatus) -> str:
-    spent = f"{b.mark}{format_money(*b.spent)}{between(b)}"
+    beyond = f" + {format_money(*b.unlogged)} unlogged" if b.unlogged is not None and b.unlogged.nano else ""
+    spent = f"{b.mark}{format_money(*b.spent)}{beyond}{between(b)}"
     parts = [
         f"budget {b.name} ({b.scope}, {b.period}): {spent} of {format_money(*b.limit)}, {b.ratio * 100:.1f} %"
     ]
     if b.unpriced:
         parts.append(f"{_calls(b.unpriced)} unpriced, assumed {format_money(*b.assumed)}")
-    if b.unlogged is not None and b.unlogged.nano:
-        parts.append(f"{format_money(*b.unlogged)} unlogged")
     if b.partial:
         parts.append(f"{_calls(b.partial)} partly priced")
     if b.estimated:

@@ -240,6 +240,11 @@ def _counts_unlogged(section: Section, scope_key: str) -> bool:
             "count_unlogged",
             f"is for a budget over everything or over one provider; no provider says which {scope_key} spent it",
         )
+    if wanted and section.data.get("period", "month") == "day":
+        section.fail(
+            "count_unlogged",
+            'is for weeks and months: a provider\'s day counts once it is over; write period = "month"',
+        )
     return wanted
 
 

@@ -32,6 +32,7 @@ class Case(NamedTuple):
     blocks_95: bool
     blocks_100: bool
     rate: Rate
+    unlogged: int = 0
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,7 @@ def db() -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     for name in ("budget_period", "budget "):
         connection.execute(next(sql for sql in schema._LEDGER if f"create table if not exists {name}" in sql))
+    connection.execute(next(sql for sql in schema._FIGURES if "add column unlogged" in sql))
     yield connection
     connection.close()
 
@@ -50,9 +52,10 @@ def put(db: sqlite3.Connection, cases: list[Case]) -> list[tuple[Budget, Period,
         budget = Budget(
             number, f"b{number}", "all", "", case.amount, "USD", "day", "UTC", case.strict, case.blocks_95, case.blocks_100
         )  # fmt: skip
-        period = Period(START, END, case.spent, case.assumed, case.reserved)
+        period = Period(START, END, case.spent, case.assumed, case.reserved, case.unlogged)
         db.execute(
-            "insert into budget_period (budget_id, start_at, end_at, spent, assumed, reserved) values (?, ?, ?, ?, ?, ?)",
+            "insert into budget_period (budget_id, start_at, end_at, spent, assumed, reserved, unlogged)"
+            " values (?, ?, ?, ?, ?, ?, ?)",
             (number, *period),
         )
         # Yesterday and tomorrow, full and empty, are nobody's business today.
@@ -84,10 +87,12 @@ def cases(draw: st.DrawFn) -> Case:
     assumed = draw(st.integers(0, used))
     reserved = draw(st.integers(0, used - assumed))
     flags = [draw(st.booleans()) for _ in range(3)]
-    return Case(amount, used - assumed - reserved, assumed, reserved, *flags, draw(rates))
+    unlogged = draw(st.integers(0, used - assumed - reserved))
+    spent = used - assumed - reserved - unlogged
+    return Case(amount, spent, assumed, reserved, *flags, draw(rates), unlogged)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     budgets=st.lists(cases(), min_size=1, max_size=4),
     estimate=st.integers(1, 200) | limits,

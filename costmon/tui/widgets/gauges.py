@@ -7,6 +7,7 @@ from datetime import datetime
 from rich.cells import cell_len
 
 from costmon.monitor.snapshot import BudgetStatus, Snapshot
+from costmon.shim.money import Money
 from costmon.tui.format import beside, coarse, duration, fit, moment, money, percent, safe
 from costmon.tui.lines import EMPTY, Line, Span, apart, joined, line, width_of
 from costmon.tui.widgets.levels import style_of, word_of
@@ -96,8 +97,9 @@ def about(budget: BudgetStatus) -> str:
 
 
 def spent_of(budget: BudgetStatus) -> str:
-    """A lower bound says so with '≥', an estimate with '~'."""
-    spent = beside(budget.spent, budget.limit)
+    """With unlogged spend, where the budget counts it. A lower bound says so with '≥', an estimate with '~'."""
+    beyond = budget.unlogged.nano if budget.unlogged is not None else 0
+    spent = beside(Money(budget.spent.nano + beyond, budget.spent.currency), budget.limit)
     return budget.mark + spent
 
 
@@ -204,7 +206,7 @@ def _unpriced(budget: BudgetStatus) -> Line:
 def _unlogged(budget: BudgetStatus) -> Line:
     if budget.unlogged is None or not budget.unlogged.nano:
         return EMPTY
-    return line((f"{beside(budget.unlogged, budget.limit)} unlogged", "warn"))
+    return line((f"{beside(budget.unlogged, budget.limit)} of it unlogged", "warn"))
 
 
 def _band(budget: BudgetStatus) -> Line:

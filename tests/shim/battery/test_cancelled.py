@@ -146,7 +146,8 @@ def cancelled_everywhere(
     return most - 1
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_call_cancelled_wherever_it_waits(server: MockServer, costmon_home: Path) -> None:
     """At each of over forty waits of plain, streamed and waiting calls: one settlement at most, the cancellation passes."""
     number = kit.add_budget(costmon_home, 10**12)

@@ -63,6 +63,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.conformance
 def test_the_clients_look_as_before() -> None:
     """Signature, name, docstring, kind, class tree and pickle of every method of the hooked clients are unchanged."""
     plain, watched = (kit.python(SURFACE, how) for how in ("plain", "watched"))
