@@ -53,6 +53,49 @@ def test_a_name_is_enough() -> None:
     assert parse("[source.openai]").sources == (Source("openai", "openai"),)
 
 
+PASTED = "sk-admin-canary0123456789", "Canary9f3QzR7wXyKp1c", "0a1b2c3d-4e5f-6789-abcd-ef0123456789"
+
+
+@pytest.mark.parametrize("pasted", PASTED)
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[source.openai]\nprovider = "KEY"', "line 2: source.openai.provider looks like a key"),
+        ('[source.openai]\nkind = "KEY"', "line 2: source.openai.kind looks like a key"),
+        ('[source.openai]\nbase_url = "KEY"', "line 2: source.openai.base_url looks like a key"),
+        ('[source.openai]\nevery = "KEY"', "line 2: source.openai.every looks like a key"),
+        ('[source.openai]\ntax_included = "KEY"', "line 2: source.openai.tax_included looks like a key"),
+        ('[source.openai]\nenabled = "KEY"', "line 2: source.openai.enabled looks like a key"),
+        ("\n[source.KEY]", "line 2: [source.…] has a name that looks like a key"),
+        ('[source]\nKEY = "x"', "line 2: [source.…] has a name that looks like a key"),
+        ('[source.openai]\n"KEY" = 1', "line 2: a setting of source.openai has a name that looks like a key"),
+        ('[source.openai]\nteam = "KEY\\t"', "source.openai.team must be a text in quotes"),
+        ('[source.openai]\nkey = "env:KEY"', "source.openai.key says where the key is"),
+    ],
+)
+def test_a_key_in_the_wrong_place_is_not_repeated(text: str, said: str, pasted: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(text.replace("KEY", pasted))
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert pasted[:12] not in str(caught.value)
+    assert pasted[-8:] not in str(caught.value)
+
+
+def test_names_and_ids_are_no_keys() -> None:
+    found = parse(
+        """
+        [source.openai-production-europe-2]
+        kind = "openai"
+        provider = "openai-of-my-company-2026"
+        base_url = "https://gateway.example.com/v1/0a1b2c3d4e5f6789abcdef/openai"
+        key = "env:OPENAI_ADMIN_KEY_2026"
+        team = "0a1b2c3d-4e5f-6789-abcd-ef0123456789"
+        """
+    ).sources
+    assert found[0].options == {"team": "0a1b2c3d-4e5f-6789-abcd-ef0123456789"}
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

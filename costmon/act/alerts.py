@@ -64,7 +64,8 @@ class Alert(NamedTuple):
 
     `kind` is 'level' for a budget's level; `subject` is then the budget's name, `period_at` its period's
     start in µs. Of a notice it is the notice's kind, its app and subject, and its local day, at level 0; of
-    unlogged spend 'unlogged', the provider and the start of its day.
+    unlogged spend 'unlogged', the provider and the start of its day, with the alert's threshold as `limit_version`; its
+    level is how many times that has doubled.
     `urgency` is 'low', 'normal' or 'critical'.
     """
 
@@ -97,7 +98,8 @@ class Unlogged(NamedTuple):
     """What a provider billed for a day (`when`, beginning at `start`) that no app logged, most of it for `model`.
 
     `likely`: the projects and keys with the largest spend on it, with the amount where the provider tells it. `derived`:
-    seen by how a balance fell. `first`: the ledger began on that day, and when, in words.
+    seen by how a balance fell. `first`: the ledger began on that day, and when, in words. `at_most`: calls without a full
+    price may be a part of the amount. `level`: how many times the `threshold` (nano of its currency) has doubled.
     """
 
     provider: str
@@ -108,6 +110,9 @@ class Unlogged(NamedTuple):
     likely: Sequence[tuple[str, Money | None]] = ()
     derived: bool = False
     first: str = ""
+    at_most: bool = False
+    level: int = 0
+    threshold: int = 0
 
 
 class Crossing(NamedTuple):
@@ -222,8 +227,8 @@ def notice_alert(notice: Notice) -> Alert:
 
 
 def unlogged_alert(found: Unlogged) -> Alert:
-    """One alert for each provider and day."""
-    amount = format_money(*found.amount)
+    """One alert for each provider and day, and another each time the amount has doubled."""
+    amount = ("up to " if found.at_most else "") + format_money(*found.amount)
     what = "lost" if found.derived else "billed"
     named = [
         text + (f" ({format_money(*money)})" if money is not None else "") for text, money in found.likely
@@ -231,6 +236,7 @@ def unlogged_alert(found: Unlogged) -> Alert:
     sentences = (
         f"Mostly {found.model}." if found.model and not found.derived else "",
         "Its balance fell by more than apps logged." if found.derived else "",
+        "Calls without a full price may be a part of it." if found.at_most else "",
         f"Largest spenders there: {'; '.join(named)}." if named else "",
         f"{found.first[0].upper()}{found.first[1:]}."
         if found.first
@@ -240,9 +246,9 @@ def unlogged_alert(found: Unlogged) -> Alert:
     return Alert(
         kind="unlogged",
         subject=found.provider,
-        limit_version=0,
+        limit_version=found.threshold,
         period_at=_microseconds(found.start),
-        level=0,
+        level=found.level,
         title=f"costmon: {found.provider} {what} {amount} on {found.when} that no app logged",
         body=" ".join(filter(None, sentences)),
         urgency="normal",

@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -33,7 +34,7 @@ class Finding(NamedTuple):
 @click.pass_context
 def doctor(ctx: click.Context) -> None:
     """Check paths, permissions, ledger, SQLite, config, prices, notifier, engine and keys. Exits 1 if anything is wrong."""
-    findings = [finding for check in CHECKS for finding in _run(check)]
+    findings = [finding for found in _all() for finding in found]
     width = max(len(finding.subject) for finding in findings)
     marks = {
         "ok": click.style("ok   ", fg="green"),
@@ -44,6 +45,14 @@ def doctor(ctx: click.Context) -> None:
         click.echo(f"{marks[finding.state]}  {finding.subject:<{width}}  {finding.text}")
     if any(finding.state == "wrong" for finding in findings):
         ctx.exit(1)
+
+
+def _all() -> list[list[Finding]]:
+    """What every check finds. Those that ask the desktop's bus may wait seconds for it, and so wait at the same time."""
+    with ThreadPoolExecutor(len(_PATIENT)) as pool:
+        waiting = {check: pool.submit(_run, check) for check in _PATIENT}
+        others = {check: _run(check) for check in CHECKS if check not in waiting}
+        return [waiting[check].result() if check in waiting else others[check] for check in CHECKS]
 
 
 def _run(check: Callable[[], list[Finding]]) -> list[Finding]:
@@ -289,3 +298,4 @@ CHECKS = (
     _switch,
     _keys,
 )
+_PATIENT = (_notifier, _keys)

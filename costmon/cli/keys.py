@@ -129,11 +129,18 @@ def set_key(
 
 def _known_kind(provider: str, kind: str | None) -> str | None:
     """`kind`, once it is clear that PROVIDER names something. Raises a usage error that does not repeat a key."""
+    from costmon.config.sources import looks_like_key
     from costmon.sources.providers import registry
 
     names = registry.names()
     known = provider in sources() or provider in names
-    if not known and (not _NAME.fullmatch(provider) or (kind is None and len(provider) > 24)):
+    if kind is not None and looks_like_key(kind):
+        raise click.UsageError(
+            f"--kind is no kind of source; there are {', '.join(names)} (a key that stood here should be replaced at the "
+            "provider: others may have seen it)"
+        )
+    too_long = looks_like_key(provider) or (kind is None and len(provider) > 24)
+    if not known and (not _NAME.fullmatch(provider) or too_long):
         raise click.UsageError(
             f"PROVIDER is no name of a source; there are {', '.join(names)} (a key that stood here should be replaced at "
             "the provider: others may have seen it)"
@@ -278,11 +285,12 @@ def list_keys(as_json: bool) -> None:
     from costmon.credentials import keyring
     from costmon.errors import CredentialError
 
-    try:
-        ring, ring_problem = keyring.name(), ""
-    except CredentialError as error:
-        ring, ring_problem = "", str(error)
-    rows = keys_shown.all_rows()
+    with keyring.together():
+        try:
+            ring, ring_problem = keyring.name(), ""
+        except CredentialError as error:
+            ring, ring_problem = "", str(error)
+        rows = keys_shown.all_rows()
     if as_json:
         _print_json(
             keyring={"name": ring, "problem": ring_problem}, keys=[keys_shown.row_json(row) for row in rows]

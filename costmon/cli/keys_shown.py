@@ -152,17 +152,10 @@ def row_json(row: Row) -> dict[str, object]:
 def check() -> tuple[str, str]:
     """'ok', 'note' or 'wrong', and a sentence: which sources lack their key, and what keeps keys."""
     from costmon.credentials import keyring
-    from costmon.credentials.keyring import NoKeyringError
-    from costmon.errors import CredentialError
 
-    rows = [_row(source, "yes") for source in sources().values() if source.enabled]
-    try:
-        ring, state = f"the keyring ({keyring.name()}) answers", "ok"
-        keyring.read("doctor")
-    except NoKeyringError as error:
-        ring, state = f"{error}: keys are kept in files (--where file) or the environment", "ok"
-    except CredentialError as error:
-        ring, state = str(error), "note"
+    with keyring.together():
+        rows = [_row(source, "yes") for source in sources().values() if source.enabled]
+        ring, state = _ring()
     problem = next((f"{row.name}: {row.problem}" for row in rows if row.problem), "")
     if problem:
         missing = sum(bool(row.problem) for row in rows)
@@ -174,3 +167,19 @@ def check() -> tuple[str, str]:
         )
     count = "no source is polled" if not rows else f"{len(rows)} of {len(rows)} sources have what they need"
     return state, f"{ring}; {count}"
+
+
+def _ring() -> tuple[str, str]:
+    """A sentence on the keyring, and 'ok' or 'note'."""
+    from costmon.credentials import keyring
+    from costmon.credentials.keyring import NoKeyringError
+    from costmon.errors import CredentialError
+
+    try:
+        found = f"the keyring ({keyring.name()}) answers"
+        keyring.read("doctor")
+    except NoKeyringError as error:
+        return f"{error}: keys are kept in files (--where file) or the environment", "ok"
+    except CredentialError as error:
+        return str(error), "note"
+    return found, "ok"

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from costmon.config import Config
     from costmon.config.values import Source
+    from costmon.sources.providers.polling.byhand import Done
     from costmon.sources.providers.polling.rounds import Polled
     from costmon.store import Store
 
@@ -81,11 +82,8 @@ def _chosen(loaded: Config, names: Sequence[str]) -> list[Source]:
 
 def _read_now(store: Store, loaded: Config, sources: list[Source], *, named: bool, as_json: bool) -> int:
     """One round of them; the exit code."""
-    import asyncio
-
     from costmon.cli import polled as shown
     from costmon.cli import polled_json as as_data
-    from costmon.sources.providers.polling.byhand import poll as poll_once
     from costmon.sources.providers.polling.rounds import may_ask, resolve
 
     every = [resolve(source) for source in loaded.sources]
@@ -99,7 +97,8 @@ def _read_now(store: Store, loaded: Config, sources: list[Source], *, named: boo
                 skipped[one.name] = why
             else:
                 chosen.append(one)
-    done = asyncio.run(poll_once(store, every, chosen))
+    done = _rounds(store, every, chosen)
+    _count(store)
     found = [shown.round_of(store, one) for one in done]
     if as_json:
         document = {
@@ -111,6 +110,54 @@ def _read_now(store: Store, loaded: Config, sources: list[Source], *, named: boo
     else:
         click.echo("\n\n".join(["\n".join(shown.to_text(one)) for one in found] + _skips(skipped)))
     return _exit_code([one.status.state for one in found])
+
+
+def _rounds(store: Store, every: list[Polled], chosen: list[Polled]) -> list[Done]:
+    """A round of each; one that is told to end (SIGTERM, SIGHUP) leaves its sources free for the next."""
+    import asyncio
+    import signal
+    from contextlib import suppress
+
+    from costmon.sources.providers.polling.byhand import poll as poll_once
+
+    told: list[int] = []
+
+    def end(number: int, task: asyncio.Task[object]) -> None:
+        told.append(number)
+        task.cancel()
+
+    async def run() -> list[Done]:
+        task = asyncio.ensure_future(poll_once(store, every, chosen, _say_waiting))
+        for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+            with suppress(NotImplementedError, RuntimeError, ValueError):
+                asyncio.get_running_loop().add_signal_handler(number, end, number, task)
+        return await task
+
+    try:
+        return asyncio.run(run())
+    except asyncio.CancelledError:
+        if not told:
+            raise
+        click.echo("Ended before all was read; the figures on file are kept.", err=True)
+        raise SystemExit(128 + told[0]) from None
+
+
+def _say_waiting(name: str) -> None:
+    click.echo(f"{name}: another costmon is reading it now; waiting for that round to end …", err=True)
+
+
+def _count(store: Store) -> None:
+    """What was read counts in budgets and in the switch at once, as no engine may be running."""
+    from costmon import paths
+    from costmon.errors import CostmonError
+    from costmon.monitor import unlogged
+    from costmon.shim import blocks, policy
+
+    try:
+        unlogged.refresh(store.db, store.now())
+        blocks.sync(store.db, policy.load(store.db), paths.switch_dir(store.home), store.now())
+    except (CostmonError, OSError) as error:
+        click.echo(f"Budgets do not count these figures yet: {error}", err=True)
 
 
 def _fee(one: Polled) -> str:
@@ -157,7 +204,7 @@ def _show(store: Store, loaded: Config, sources: list[Source], *, as_json: bool)
     if known:
         click.echo(shown.status_table(known, now))
     for status in known:
-        for line in shown.remarks(status):
+        for line in shown.remarks(status, now):
             click.echo(wrapped(f"{status.name}: {line}", "  "))
     if new:
         click.echo(f"Never read: {', '.join(new)}. Read it now: costmon poll --once")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from costmon.cli.budget import table
 from costmon.cli.values import wrapped
 from costmon.insight.reconcile import bucket_state
-from costmon.monitor.figures import source_status
+from costmon.monitor.figures import is_ahead, source_status
 from costmon.monitor.snapshot import BalanceStatus, SourceStatus
 from costmon.shim.events import clean
 from costmon.shim.money import format_money, to_nano
@@ -133,7 +133,7 @@ def _headline(one: Round) -> str:
     elif status.ok_at is None:
         head += f"NOT READ ({status.state or 'never'}), no figure yet"
     else:
-        age = span(to_datetime(one.now) - status.ok_at)
+        age = age_of(to_us(status.ok_at), one.now)
         head += f"NOT READ ({status.state}), the figures are {age} old"
     requests = "1 request" if one.requests == 1 else f"{one.requests} requests"
     return f"{head} · {requests}, {size(one.bytes)}" if one.requests else head
@@ -176,7 +176,7 @@ def _goes_on(before: Shown, after: Shown) -> bool:
 
 def _row(of: list[Shown], row: rows.FigureRow | None, now: int) -> tuple[str, ...]:
     first, last = of[0].bucket, of[-1].bucket
-    age = span(timedelta(microseconds=max(0, now - min(shown.bucket.fetched_at for shown in of))))
+    age = age_of(min(shown.bucket.fetched_at for shown in of), now)
     window = window_text(to_datetime(first.start_at), to_datetime(last.end_at))
     state = of[0].state if first.complete else f"{of[0].state}, incomplete"
     if row is None:
@@ -203,7 +203,7 @@ def _cells(source: SourceStatus, now: int) -> tuple[str, ...]:
     return (
         clean(source.name, 20),
         state,
-        f"{span(at - source.ok_at)} ago" if source.ok_at is not None else "never",
+        f"{age_of(to_us(source.ok_at), now)} ago" if source.ok_at is not None else "never",
         _next(source, at),
         _month_cell(source),
         f"{source.requests_day / 24:.1f}",
@@ -218,12 +218,17 @@ def _next(source: SourceStatus, at: datetime) -> str:
     return "due" if source.next_at <= at else f"in {span(source.next_at - at)}"
 
 
-def remarks(source: SourceStatus) -> Iterator[str]:
+def remarks(source: SourceStatus, now: int) -> Iterator[str]:
     """What else there is to say of a source, in sentences."""
     if source.reason:
         yield clean(source.reason, 500)
         if source.next_at is None:
             yield f"asked again when its key or its settings change, or by: costmon poll --once --source {source.name}"
+    if source.stale and source.ok_at is not None and is_ahead(to_us(source.ok_at), now):
+        yield (
+            f"it was read when the clock said {source.ok_at:%Y-%m-%d %H:%M} UTC, which is still to come; none of its "
+            "figures is final before it is read again"
+        )
     if source.fees_day is not None and source.fees_day.nano:
         yield f"its {source.requests_day} requests of the last 24 hours cost {format_money(*source.fees_day)}"
     if source.month_missing_days or source.month_others:
@@ -293,6 +298,11 @@ def span(length: timedelta) -> str:
         if seconds >= size_s:
             return f"{seconds // {'d': 86_400, 'h': 3600, 'min': 60}[unit]} {unit}"
     return f"{seconds} s"
+
+
+def age_of(at: int, now: int) -> str:
+    """How long ago `at` was (µs UTC); '?' where a clock that was ahead told it."""
+    return "?" if is_ahead(at, now) else span(timedelta(microseconds=max(0, now - at)))
 
 
 def size(count: int) -> str:

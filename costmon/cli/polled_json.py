@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from costmon.cli.polled import Round, Shown
+from costmon.monitor.figures import is_ahead
 from costmon.monitor.snapshot import BalanceStatus, SourceStatus
 from costmon.shim.money import Money
 from costmon.shim.timestamps import to_iso, to_us
@@ -47,7 +48,7 @@ def _bucket_json(shown: Shown, now: int) -> dict[str, Any]:
         "state": shown.state,
         "complete": bucket.complete,
         "read_at": to_iso(bucket.fetched_at),
-        "age_seconds": max(0, now - bucket.fetched_at) // 1_000_000,
+        "age_seconds": _age(bucket.fetched_at, now),
         "revisions": bucket.revisions,
     }
 
@@ -79,7 +80,7 @@ def status_json(status: SourceStatus, now: int) -> dict[str, Any]:
         "reading": status.reading,
         "polled_at": _time(status.polled_at),
         "read_at": _time(status.ok_at),
-        "age_seconds": max(0, now - to_us(status.ok_at)) // 1_000_000 if status.ok_at is not None else None,
+        "age_seconds": _age(to_us(status.ok_at), now) if status.ok_at is not None else None,
         "next_at": _time(status.next_at),
         "every_seconds": int(status.every.total_seconds()),
         "this_hour": {
@@ -104,6 +105,11 @@ def status_json(status: SourceStatus, now: int) -> dict[str, Any]:
         "notes": list(status.notes),
         "lacks": list(status.lacks),
     }
+
+
+def _age(at: int, now: int) -> int | None:
+    """None where a clock that was ahead told it."""
+    return None if is_ahead(at, now) else max(0, now - at) // 1_000_000
 
 
 def _balance_json(balance: BalanceStatus) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def reconcile(
     \b
     final     the figure is what will be billed
     settling  the day is over, and its figure may still grow
-    partial   the day is not over, or was last read before it was
+    partial   the day is not over, was read before it was, or lacks something
     stale     the source has not been read for three times its rhythm
     unknown   there is no figure of the provider
 

@@ -68,7 +68,7 @@ def _group_text(
     mine = [
         total for total in totals if (total.provider, total.sources, total.adds, total.currency) == _of(first)
     ]
-    rows += [_total_row(total, by) for total in mine]
+    rows += [_total_row(total, by, _stretch(total, days)) for total in mine]
     lines = [head, *table(_fitted(rows, 0 if by else 1), left=1 if by else 2)]
     for total in mine:
         lines += _bill_text(total)
@@ -156,7 +156,15 @@ def models(days: Iterable[Day]) -> list[tuple[str, list[tuple[Line, Day]]]]:
     return sorted(found.items(), key=lambda item: (-sum(line.billed or 0 for line, _ in item[1]), item[0]))
 
 
-def _total_row(total: Total, by: str | None) -> tuple[str, ...]:
+def _stretch(total: Total, days: Iterable[Day]) -> str:
+    """'2026-11', or '7 days' where the days shown do not begin with the month."""
+    of = [day for day in days if f"{day.start:%Y-%m}" == total.month]
+    return (
+        total.month if any(day.start.day == 1 for day in of) else f"{total.days} day{'s' * (total.days != 1)}"
+    )
+
+
+def _total_row(total: Total, by: str | None, stretch: str) -> tuple[str, ...]:
     mark = "≥ " if total.least else "~" if total.derived else ""
     if total.days == total.unread + total.unknown:
         cells = (
@@ -165,14 +173,16 @@ def _total_row(total: Total, by: str | None) -> tuple[str, ...]:
             "?",
         )
     else:
-        less = "≥ " if total.unlogged.high is None else "≤ " if total.unlogged.low is None else ""
+        low, _, high = total.unlogged
+        less = "~" if low is high is None else "≥ " if high is None else "≤ " if low is None else ""
+        own_mark = "≥ " if total.own.high is None else ""
         cells = (
             mark + format_money(total.compared, total.currency),
-            _money(total.own.best, total.currency),
+            own_mark + _money(total.own.best, total.currency),
             less + _money(total.unlogged.best, total.currency),
         )
     what = "compared" if 0 < total.unread + total.unknown < total.days else "total"
-    names = (total.month, what) if not by else (f"{total.month} {what}",)
+    names = (stretch, what) if not by else (f"{stretch} {what}",)
     return (*names, *cells, "")
 
 

@@ -188,11 +188,12 @@ def _unlogged_line(total: Total) -> str:
 
     sign = "≥ " if total.least or total.unread else ""
     span = total.unlogged
-    most = "≤ " if span.best is not None and span.low != span.best and span.high == span.best else ""
+    marks = {(True, True): "~", (True, False): "≤ ", (False, True): "≥ "}
+    mark = marks.get((span.low != span.best, span.high != span.best), "") if span.best is not None else ""
     some = f", of which {money(total.compared)} compared: " if total.unread or total.unknown else ", "
     return (
         f"{clean(total.provider)} {total.month}: provider figure {sign}{money(total.billed)}{some}"
-        f"own figure {money(total.own.best)}, unlogged {most}{money(span.best)}, {total.state}"
+        f"own figure {money(total.own.best)}, unlogged {mark}{money(span.best)}, {total.state}"
     )
 
 

@@ -1,6 +1,6 @@
 """Keys for provider endpoints: where they are kept, and how they are reached without freezing anything.
 
-secret   a key that shows itself to nobody by accident
+secret   a key that shows itself to nobody by accident; traces: where it shows in a text
 entry    a key as it is stored, with the hosts it may go to; what counts as a key
 keyring  the system's keyring, through one daemon thread (patience) that nobody waits for longer than 5 s
 files    keys in files that only their owner can read

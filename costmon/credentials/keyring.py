@@ -13,7 +13,7 @@ import configparser
 import logging
 import os
 import sys
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SERVICE = "costmon"
 _ADVICE = "unlock it and try again"
+_TOGETHER_S = 4.0
 _LINUX = "keyring.backends.SecretService.Keyring"
 ALLOWED = {
     _LINUX: "Secret Service",
@@ -45,6 +46,11 @@ class NoKeyringError(CredentialError):
 
 
 _patience = Patience("the keyring", _ADVICE)
+
+
+def together() -> AbstractContextManager[None]:
+    """Inside, all questions together wait 4 s at most: for a list of sources, whose number must not be felt."""
+    return _patience.together(_TOGETHER_S)
 
 
 def name() -> str:

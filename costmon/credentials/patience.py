@@ -11,13 +11,16 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from costmon.errors import CredentialError
 
 LIMIT_S = 5.0
+_IN_VAIN_S = 1.0
+"""A failure that took longer was silence: the next question would meet it too."""
 T = TypeVar("T")
 
 
@@ -41,16 +44,37 @@ class Patience:
         self._thread: threading.Thread | None = None
         self._pid = 0
         self._since = 0.0
+        self._until: float | None = None
+        self._verdict: OutOfReachError | None = None
+
+    @contextmanager
+    def together(self, limit_s: float) -> Iterator[None]:
+        """Inside, all calls together wait `limit_s` at most; once one has waited in vain, the others are told the same."""
+        self._until, self._verdict = time.monotonic() + limit_s, None
+        try:
+            yield
+        finally:
+            self._until = self._verdict = None
 
     def call(self, function: Callable[[], T | CredentialError]) -> T:
         """What `function` returns. Raises CredentialError: it said so, it failed, or it did not answer in time."""
+        if self._verdict is not None:
+            raise OutOfReachError(str(self._verdict))
+        began = time.monotonic()
+        limit = self.limit_s if self._until is None else max(0.0, min(self.limit_s, self._until - began))
         future = self._submit(function)
         found: T | CredentialError
         try:
-            found = future.result(self.limit_s)
+            found = future.result(limit)
         except TimeoutError:
             future.cancel()
-            found = self._silence(self.limit_s)
+            found = self._silence(limit)
+        if (
+            self._until is not None
+            and isinstance(found, OutOfReachError)
+            and time.monotonic() - began >= min(_IN_VAIN_S, limit)
+        ):
+            self._verdict = found
         return _value(found)
 
     async def call_async(self, function: Callable[[], T | CredentialError]) -> T:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+from costmon.credentials.traces import shows, traces
+
 
 class Secret:
     """Holds a text that `repr`, `str`, f-strings, logging, pickling, copying and JSON do not give away.
@@ -12,10 +14,11 @@ class Secret:
     show locals by `repr`: a secret stays redacted there as long as nobody keeps what `reveal` returned.
     """
 
-    __slots__ = ("_text",)
+    __slots__ = ("_text", "_traces")
 
     def __init__(self, text: str) -> None:
         self._text = text
+        self._traces: tuple[bytes, ...] | None = None
 
     def reveal(self) -> str:
         """The text itself."""
@@ -24,6 +27,12 @@ class Secret:
     def begins_with(self, prefix: str) -> bool:
         """Whether it does; for telling kinds of keys apart."""
         return self._text.startswith(prefix)
+
+    def shows_in(self, text: str) -> bool:
+        """Whether the text gives it away: in whole, encoded or not, or its last eight characters."""
+        if self._traces is None:
+            self._traces = traces(self._text)
+        return shows(self._traces, text)
 
     def __repr__(self) -> str:
         return "Secret(•••)"

@@ -39,6 +39,8 @@ from costmon.shim.money import Rate, convert
 from costmon.shim.timestamps import to_datetime
 
 UNREAD_RHYTHMS = 3
+SKEW_US = 60_000_000
+"""What was read later than this after now was read by a wrong clock."""
 LIKELY = 3
 
 RateAt = Callable[[str, str, int], Rate | None]
@@ -55,14 +57,21 @@ def bucket_state(
     every_us: int,
     now: int,
 ) -> str:
-    """The state of what a source said of a stretch that ends at `end`; all µs."""
-    if complete and fetched_at >= end + settles_us:
+    """The state of what a source said of a stretch that ends at `end`; all µs. When it was read by a clock that was ahead,
+    nobody knows, so it proves nothing."""
+    ahead = fetched_at > now + SKEW_US
+    if complete and fetched_at >= end + settles_us and not ahead:
         return FINAL
-    if ok_at is None or now - ok_at >= UNREAD_RHYTHMS * max(1, every_us):
+    if is_unread(ok_at, every_us, now):
         return STALE
-    if end > now or fetched_at < end or not complete:
+    if end > now or fetched_at < end or not complete or ahead:
         return PARTIAL
     return SETTLING
+
+
+def is_unread(ok_at: int | None, every_us: int, now: int) -> bool:
+    """Whether a source has not been read for three of its rhythms."""
+    return ok_at is None or now - ok_at >= UNREAD_RHYTHMS * max(1, every_us)
 
 
 def worst(states: Iterable[str]) -> str:
@@ -76,18 +85,31 @@ def compare(view: View, rate: RateAt, display: str) -> list[Day]:
     return [_day(view, stretch, currency, rate) for stretch in sorted(view.stretches)]
 
 
-def certain(day: Day, before: Day | None) -> int:
-    """What of a day's unlogged spend is beyond doubt, 0 or more.
+class Alarming(NamedTuple):
+    """Unlogged spend worth an alarm, 0 or more; `at_most`: calls without a full price may be a part of it."""
 
-    Calls of unknown cost count with the most they can have cost; where nobody can say that, a model counts for nothing.
-    What was logged the day before and not billed then was billed after midnight.
+    nano: int
+    at_most: bool = False
+
+
+def alarming(day: Day, before: Day | None = None, last_hour: int = 0) -> Alarming:
+    """What of a day's unlogged spend is to be told of.
+
+    Calls of unknown cost count with the most they can have cost; where nobody can say that, with what is known of their
+    cost, and the sum is the most there is. Where nobody can say what was logged, there is no alarm.
+
+    Args:
+        before: the stretch that ends where `day` begins: what was logged in it and not billed may be billed in `day`.
+        last_hour: the most that was logged in the last hour of `before`, in the currency of `day`; no more was late.
     """
-    if day.billed is None:
-        return 0
+    if day.billed is None or day.own.best is None or day.part:
+        return Alarming(0)
+    open_lines = [line for line in day.lines if line.billed is not None and _is_open(line)]
     found = sum(_sure(line) for line in day.lines)
-    if found <= 0:
-        return 0
-    return max(0, found - (_late(before) if before is not None else 0))
+    found += sum(line.unlogged.best or 0 for line in open_lines)
+    late = min(_late(before), last_hour) if found > 0 and before is not None else 0
+    nano = max(0, found - late)
+    return Alarming(nano, nano > 0 and any((line.unlogged.best or 0) > 0 for line in open_lines))
 
 
 def totals(days: Iterable[Day]) -> list[Total]:
@@ -167,6 +189,9 @@ def _day(view: View, stretch: Stretch, currency: str, rate: RateAt) -> Day:
     part = view.only_some.get(span, "")
     lines = [_line(row, stretch, exchange, part=bool(part)) for row in _rows(stretch, own)]
     read = stretch.figures is not None
+    tax = _line_sum(stretch, TAX, exchange) if read else None
+    credit = _line_sum(stretch, CREDIT, exchange) if read else None
+    lost = exchange.missing & {figure.currency for figure in stretch.figures or () if figure.amount}
     why = [stretch.why, stretch.least, own if isinstance(own, str) else "", part, view.first.get(span, "")]
     why += [f"no rate from {code} to {currency}" for code in sorted(exchange.missing)]
     why += [f"converted: {said}" for said in exchange.said]
@@ -178,14 +203,15 @@ def _day(view: View, stretch: Stretch, currency: str, rate: RateAt) -> Day:
         currency=currency,
         state=stretch.state if read else UNKNOWN,
         lines=tuple(sorted(lines, key=lambda line: (-(line.billed or 0), line.name))),
-        tax=_line_sum(stretch, TAX, exchange) if read else None,
-        credit=_line_sum(stretch, CREDIT, exchange) if read else None,
+        tax=tax,
+        credit=credit,
         adds=view.adds,
         derived=stretch.derived,
-        least=bool(stretch.least),
+        least=bool(stretch.least or lost),
         read=read,
         first=view.first.get(span, ""),
         why=tuple(dict.fromkeys(filter(None, why))),
+        part=bool(part),
     )
 
 
@@ -232,9 +258,12 @@ def _key(figure: Figure) -> tuple[str, str]:
 
 
 def _line(row: _Row, stretch: Stretch, exchange: _Exchange, *, part: bool) -> Line:
-    cost = None
+    cost, least = None, bool(stretch.least)
     if stretch.figures is not None:
-        cost = total_of([exchange(figure.amount, figure.currency) for figure in row.billed])
+        amounts = [exchange(figure.amount, figure.currency) for figure in row.billed]
+        known = [amount for amount in amounts if amount is not None]
+        cost = sum(known) if known or not amounts else None
+        least = least or len(known) < len(amounts)
     logged = UNSAID if row.own is None else add(_converted(entry, exchange) for entry in row.own)
     own = row.own or []
     unpriced = sum(entry.unpriced for entry in own)
@@ -250,7 +279,7 @@ def _line(row: _Row, stretch: Stretch, exchange: _Exchange, *, part: bool) -> Li
         label=row.label,
         billed=cost,
         own=logged,
-        unlogged=_difference(cost, logged, least=bool(stretch.least), part=part),
+        unlogged=_difference(cost, logged, least=least, part=part),
         calls=sum(entry.calls for entry in own),
         unpriced=unpriced,
         estimated=sum(entry.estimated for entry in own),
@@ -314,18 +343,28 @@ def _likely(billed: list[Figure], used: list[Used], exchange: _Exchange) -> tupl
 # --- sums ---------------------------------------------------------------------------------------------------
 
 
+def _is_open(line: Line) -> bool:
+    """Whether nobody can say how much the calls of a model can have cost at most."""
+    return line.own.best is not None and line.own.high is None
+
+
 def _sure(line: Line) -> int:
-    """The least that is unlogged of a model; where nobody can say, only what makes up for others counts."""
-    if line.unlogged.low is not None:
-        return line.unlogged.low
-    return min(0, line.unlogged.best or 0)
+    """The least that is unlogged of a model, of which the most that was logged is known. What was billed of it in a currency
+    without a rate is at least nothing."""
+    if _is_open(line):
+        return 0
+    if line.billed is None:
+        return -(line.own.high or 0)
+    return line.unlogged.low or 0
 
 
 def _late(before: Day) -> int:
-    """What may have been logged on one day and billed on the next."""
+    """What may have been logged on one day and billed on the next; nobody can say of a day without a figure."""
     own = before.own
     most = own.high if own.high is not None else own.best
-    return max(0, (most or 0) - (before.billed or 0))
+    if before.billed is None or most is None:
+        return 0
+    return max(0, most - before.billed)
 
 
 def _month(days: list[Day]) -> Total:

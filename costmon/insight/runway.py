@@ -55,8 +55,9 @@ class Runway(NamedTuple):
 def derive(history: Sequence[Seen], every_us: int, now: int) -> list[Spent]:
     """What was spent by UTC day, oldest first: each fall counts for the day it was seen on.
 
-    Two sightings further apart than three rhythms leave a gap in every day they touch. A rise is a top-up, and what was
-    spent beside it is not seen: of its day, of the first one and of one that is not over, the fall is the least.
+    Two sightings further apart than three rhythms leave a gap in every day they touch, also where they are equal; within
+    one day the fall is surely that day's, and the least of it. A rise is a top-up, and what was spent beside it is not
+    seen: of its day, of the first one and of one that is not over, the fall is the least.
     """
     if not history:
         return []
@@ -75,7 +76,8 @@ def derive(history: Sequence[Seen], every_us: int, now: int) -> list[Spent]:
         if change > 0:
             least.add(day)
         if after.first_at - before.last_at > WATCHED_RHYTHMS * every_us:
-            gaps.update(_days(before.last_at, after.first_at))
+            touched = set(_days(before.last_at, after.first_at))
+            (gaps if len(touched) > 1 else least).update(touched)
     return [
         Spent(day, fell, rose, GAP if day in gaps else LEAST if day in least else WHOLE)
         for day, (fell, rose) in sorted(found.items())

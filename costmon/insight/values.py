@@ -17,8 +17,9 @@ from costmon.shim.money import Money
 
 USAGE, TAX, CREDIT = "usage", "tax", "credit"
 FINAL, SETTLING, PARTIAL, STALE, UNKNOWN = STATES = ("final", "settling", "partial", "stale", "unknown")
-"""Of a stretch, the best first. `partial`: it is not over, or was last read before it was; `settling`: it is over, and may
-still grow; `stale`: it is not final and its source has not been read for three of its rhythms; `unknown`: no figure."""
+"""Of a stretch, the best first. `partial`: it is not over, was last read before it was, or lacks something; `settling`: it
+is over, and may still grow; `stale`: it is not final and its source has not been read for three of its rhythms; `unknown`:
+no figure."""
 
 
 class Span(NamedTuple):
@@ -140,8 +141,8 @@ class Day:
     """One stretch of one provider.
 
     `adds`: it belongs into sums over all providers; a gateway passes on what others bill. `read`: there are figures; else
-    `tax` and `credit` are None. `first`: the ledger began in it, and when. `why` says what is unknown or lacking, and what
-    amounts are converted by.
+    `tax` and `credit` are None. `first`: the ledger began in it, and when; `part`: the ledger holds only a part of it. `why`
+    says what is unknown or lacking, and what amounts are converted by.
     """
 
     provider: str
@@ -159,11 +160,13 @@ class Day:
     read: bool = True
     first: str = ""
     why: tuple[str, ...] = ()
+    part: bool = False
 
     @property
     def billed(self) -> int | None:
-        """Usage alone: what is compared."""
-        return total_of([line.billed for line in self.lines]) if self.read else None
+        """Usage alone: what is compared. The least, where a line has an amount that no rate converts."""
+        known = [line.billed for line in self.lines if line.billed is not None]
+        return sum(known) if self.read and (known or not self.lines) else None
 
     @property
     def bill(self) -> int | None:
@@ -176,7 +179,13 @@ class Day:
 
     @property
     def unlogged(self) -> Span:
-        return add(line.unlogged for line in self.lines) if self.read else UNSAID
+        if not self.read or self.billed is None:
+            return UNSAID
+        if all(line.billed is not None for line in self.lines):
+            return add(line.unlogged for line in self.lines)
+        own = self.own
+        best = None if own.best is None or self.billed < own.best else self.billed - own.best
+        return Span(None if own.high is None or self.part else self.billed - own.high, best, None)
 
     @property
     def top(self) -> Line | None:

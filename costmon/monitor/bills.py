@@ -1,7 +1,8 @@
 """What sources say was spent, and what the ledger says, read and grouped so that they can be compared.
 
 Which figures of a provider add up: those of its sources with an endpoint; an invoice dropped in a folder only where there
-is no other, and a balance only where nobody tells money. A gateway's are shown and never added. Times are µs UTC.
+is no other, and a balance only where nobody tells money. A gateway's are shown and never added. Where stretches of several
+sources overlap, one by days and one by months, they are added up over the whole time they cover. Times are µs UTC.
 """
 
 from __future__ import annotations
@@ -12,9 +13,20 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from costmon.insight.models import Names
-from costmon.insight.reconcile import bucket_state, worst
+from costmon.insight.reconcile import SKEW_US, bucket_state, is_unread, worst
 from costmon.insight.runway import GAP, LEAST, Seen, Spent, derive
-from costmon.insight.values import FINAL, PARTIAL, UNKNOWN, USAGE, Figure, Stretch, Tokens, Used, View
+from costmon.insight.values import (
+    FINAL,
+    PARTIAL,
+    STALE,
+    UNKNOWN,
+    USAGE,
+    Figure,
+    Stretch,
+    Tokens,
+    Used,
+    View,
+)
 from costmon.monitor.logged import Asked, Span, names_of, with_own
 from costmon.shim.money import to_nano
 from costmon.store import figures as rows
@@ -89,15 +101,16 @@ def _traits(row: SourceRow) -> Traits:
 def _known(db: sqlite3.Connection, now: int, start_at: int, end_at: int, provider: str) -> Known:
     traits = tuple(one for one in read_traits(db) if provider in ("", one.row.provider))
     names = {one.name for one in traits}
+    buckets, low, high = _reaching(db, {one.name: one.row.provider for one in traits}, start_at, end_at)
     figures: dict[tuple[str, Span], list[rows.FigureRow]] = {}
-    for figure in rows.figures(db, start_at, end_at):
+    for figure in rows.figures(db, low, high):
         figures.setdefault((figure.source, (figure.start_at, figure.end_at)), []).append(figure)
     usage: dict[tuple[str, Span], list[rows.UsageRow]] = {}
-    for used in rows.usage(db, start_at, end_at):
+    for used in rows.usage(db, low, high):
         usage.setdefault((used.source, (used.start_at, used.end_at)), []).append(used)
     return Known(
         traits,
-        tuple(bucket for bucket in rows.buckets(db, start_at, end_at) if bucket.source in names),
+        buckets,
         figures,
         usage,
         tuple(balance for balance in rows.balances(db, start_at) if balance.source in names),
@@ -105,6 +118,34 @@ def _known(db: sqlite3.Connection, now: int, start_at: int, end_at: int, provide
         (start_at, end_at),
         now,
     )
+
+
+def _reaching(
+    db: sqlite3.Connection, provider_of: Mapping[str, str], start_at: int, end_at: int
+) -> tuple[tuple[BucketRow, ...], int, int]:
+    """The buckets that overlap [start_at, end_at), and those that overlap these of the same provider, and so on; and from
+    when to when they are."""
+    reach = dict.fromkeys(provider_of.values(), (start_at, end_at))
+    low, high = start_at, end_at
+    while True:
+        found = [bucket for bucket in rows.buckets(db, low, high) if bucket.source in provider_of]
+        before = dict(reach)
+        for bucket in found:
+            provider = provider_of[bucket.source]
+            first, last = reach[provider]
+            if bucket.start_at < last and bucket.end_at > first:
+                reach[provider] = (min(first, bucket.start_at), max(last, bucket.end_at))
+        if reach == before:
+            break
+        low = min(first for first, _ in reach.values())
+        high = max(last for _, last in reach.values())
+    near = [
+        bucket
+        for bucket in found
+        for first, last in (reach[provider_of[bucket.source]],)
+        if bucket.start_at < last and bucket.end_at > first
+    ]
+    return tuple(near), low, high
 
 
 def _by_provider(traits: Iterable[Traits]) -> list[list[Traits]]:
@@ -120,8 +161,7 @@ def _views(of: list[Traits], known: Known, names: Names) -> list[View]:
     gateways = [one for one in of if one.overlaps]
     plain = [one for one in of if not one.overlaps and (one.series or _has_buckets(one, known))]
     groups = [
-        [one for one in plain if not one.is_file and one.series != "month"],
-        [one for one in plain if not one.is_file and one.series == "month"],
+        [one for one in plain if not one.is_file],
         [one for one in plain if one.is_file],
     ]
     groups = [group for group in groups if group]
@@ -151,26 +191,47 @@ def _has_buckets(one: Traits, known: Known) -> bool:
 
 
 def _view(provider: str, group: Sequence[Traits], known: Known, names: Names, *, adds: bool) -> View:
-    by_span: dict[Span, list[tuple[Traits, BucketRow]]] = {}
-    for one in group:
-        for bucket in known.buckets:
-            if bucket.source == one.name:
-                by_span.setdefault((bucket.start_at, bucket.end_at), []).append((one, bucket))
-    stretches: list[Stretch] = []
-    for span in sorted(by_span):
-        if stretches and span[0] < stretches[-1].end:  # nothing counts twice
-            least = "figures of an overlapping time are left out"
-            stretches[-1] = stretches[-1]._replace(least=least)
+    low, high = known.asked
+    stretches = [_stretch(part, group, known, names) for part in _parts(group, known)]
+    return View(
+        provider,
+        tuple(one.name for one in group),
+        adds,
+        stretches=tuple(one for one in stretches if one.start < high and one.end > low),
+    )
+
+
+class _Part(NamedTuple):
+    """Buckets that overlap, of the whole time they cover; `doubled`: the sources of which one more was left out."""
+
+    start: int
+    end: int
+    found: list[tuple[Traits, BucketRow]]
+    doubled: set[str]
+
+
+def _parts(group: Sequence[Traits], known: Known) -> list[_Part]:
+    """The oldest first. Of one source nothing counts twice."""
+    told = [(one, bucket) for one in group for bucket in known.buckets if bucket.source == one.name]
+    told.sort(key=lambda item: (item[1].start_at, item[1].end_at))
+    parts: list[_Part] = []
+    ends: dict[str, int] = {}
+    for one, bucket in told:
+        if not parts or bucket.start_at >= parts[-1].end:
+            parts.append(_Part(bucket.start_at, bucket.end_at, [], set()))
+        part = parts[-1]
+        if bucket.start_at < ends.get(one.name, bucket.start_at):
+            part.doubled.add(one.name)
             continue
-        stretches.append(_stretch(span, by_span[span], group, known, names))
-    return View(provider, tuple(one.name for one in group), adds, stretches=tuple(stretches))
+        ends[one.name] = bucket.end_at
+        part.found.append((one, bucket))
+        parts[-1] = part._replace(end=max(part.end, bucket.end_at))
+    return parts
 
 
-def _stretch(
-    span: Span, found: list[tuple[Traits, BucketRow]], group: Sequence[Traits], known: Known, names: Names
-) -> Stretch:
+def _stretch(part: _Part, group: Sequence[Traits], known: Known, names: Names) -> Stretch:
     states, figures, used, least = [], [], [], []
-    for one, bucket in found:
+    for one, bucket in part.found:
         states.append(
             bucket_state(
                 end=bucket.end_at,
@@ -182,22 +243,47 @@ def _stretch(
                 now=known.now,
             )
         )
+        span = (bucket.start_at, bucket.end_at)
         here = known.figures.get((one.name, span), [])
         figures += [_figure(one.row.provider, row, names) for row in here]
         used += [_used(one.row.provider, row, names) for row in known.usage.get((one.name, span), [])]
         least += _one_key(one, here)
         if not bucket.complete:
             least.append(f"{one.name} says that something is missing")
-    read = {one.name for one, _ in found}
-    least += [f"no figure of {one.name}" for one in group if one.enabled and one.name not in read]
+    for one in group:
+        lacking = _lacking(one, part, known.now)
+        if lacking:
+            least.append(lacking)
+            states.append(_unfinished(one, known.now))
+    least += [f"figures of {name} that overlap others of it are left out" for name in sorted(part.doubled)]
     return Stretch(
-        *span,
+        part.start,
+        part.end,
         worst(states),
         tuple(figures),
         tuple(used),
         "; ".join(dict.fromkeys(least)),
-        closed=all(bucket.fetched_at >= bucket.end_at for _, bucket in found),
+        closed=all(_is_closed(bucket, known.now) for _, bucket in part.found),
     )
+
+
+def _is_closed(bucket: BucketRow, now: int) -> bool:
+    return bucket.end_at <= min(now, bucket.fetched_at) and bucket.fetched_at <= now + SKEW_US
+
+
+def _lacking(one: Traits, part: _Part, now: int) -> str:
+    """What a source does not tell of the time of `part`, as far as it is over; '' if it tells all."""
+    told = [bucket for of, bucket in part.found if of.name == one.name]
+    if not told:
+        return f"no figure of {one.name}" if one.enabled else ""
+    until = max(part.start, min(part.end, now - now % DAY_US))
+    covered = sum(max(0, min(bucket.end_at, until) - bucket.start_at) for bucket in told)
+    return f"{one.name} tells a part of this time only" if covered < until - part.start else ""
+
+
+def _unfinished(one: Traits, now: int) -> str:
+    """The state of what a source has not told."""
+    return STALE if is_unread(one.row.ok_at, one.row.every_us, now) else PARTIAL
 
 
 def _one_key(one: Traits, here: list[rows.FigureRow]) -> list[str]:
@@ -219,15 +305,28 @@ def _used(provider: str, row: rows.UsageRow, names: Names) -> Used:
     return Used(names.of(provider, row.model), row.project, row.api_key, tokens)
 
 
+class _Fell(NamedTuple):
+    """What a balance of a source fell by in a day; `last`: it was not seen later."""
+
+    source: Traits
+    unit: str
+    spent: Spent
+    last: bool
+
+
 def _derived_views(provider: str, of: Sequence[Traits], known: Known) -> list[View]:
     """Spend as balances of money fell, all of them together."""
-    days: dict[int, list[tuple[str, Spent]]] = {}
+    days: dict[int, list[_Fell]] = {}
+    watched = set()
     for one in of:
         for unit, history in _histories(one, known.balances):
-            for spent in derive(history, one.row.every_us, known.now):
+            watched.add(one.name)
+            found = derive(history, one.row.every_us, known.now)
+            for spent in found:
                 if known.asked[0] <= spent.day_at < known.asked[1]:
-                    days.setdefault(spent.day_at, []).append((unit, spent))
-    stretches = tuple(_derived(at, days[at], known.now) for at in sorted(days))
+                    days.setdefault(spent.day_at, []).append(_Fell(one, unit, spent, spent is found[-1]))
+    sources = [one for one in of if one.enabled and one.name in watched]
+    stretches = tuple(_derived(at, days[at], sources, known.now) for at in sorted(days))
     return [View(provider, tuple(one.name for one in of), stretches=stretches)] if stretches else []
 
 
@@ -246,23 +345,29 @@ def is_currency(unit: str) -> bool:
     return len(unit) == 3 and unit.isascii() and unit.isupper()
 
 
-def _derived(day: int, spent: list[tuple[str, Spent]], now: int) -> Stretch:
+def _derived(day: int, fell: list[_Fell], sources: Iterable[Traits], now: int) -> Stretch:
     span = (day, day + DAY_US)
-    watched = {one.watched for _, one in spent}
+    watched = {one.spent.watched for one in fell}
     if GAP in watched:
         why = "the balance was not watched all the time, so nobody knows on which day it fell"
         return Stretch(*span, UNKNOWN, None, derived=True, why=why)
     amounts: dict[str, Decimal] = {}
-    for unit, one in spent:
-        amounts[unit] = amounts.get(unit, Decimal(0)) + one.spent
+    for one in fell:
+        amounts[one.unit] = amounts.get(one.unit, Decimal(0)) + one.spent.spent
     figures = tuple(
         Figure(USAGE, "", "", "", "", unit, to_nano(amount))
         for unit, amount in amounts.items()
         if amount or len(amounts) == 1
     )
     over = day + DAY_US <= now
-    state = PARTIAL if LEAST in watched or not over else FINAL
-    least = ""
+    states = [PARTIAL if LEAST in watched or not over else FINAL]
+    states += [_unfinished(one.source, now) for one in fell if one.last and one.spent.watched == LEAST]
+    least = []
     if LEAST in watched and over:
-        least = "the balance was topped up, or was not watched all day: at least this was spent"
-    return Stretch(*span, state, figures, least=least, derived=True)
+        least.append("the balance was topped up, or was not watched all day: at least this was spent")
+    seen = {one.source.name for one in fell}
+    for source in sources:
+        if source.name not in seen:
+            least.append(f"no balance of {source.name}")
+            states.append(_unfinished(source, now))
+    return Stretch(*span, worst(states), figures, least="; ".join(least), derived=True)

@@ -15,7 +15,7 @@ from costmon import config as configuration
 from costmon import paths
 from costmon.errors import ConfigError, CostmonError, LedgerError
 from costmon.monitor.compile import compile_config, config_changed, record_config_error, refresh_horizon
-from costmon.monitor.figures import FigureKeeper
+from costmon.monitor.figures import FigureKeeper, register_sources
 from costmon.monitor.lock import EngineLock
 from costmon.monitor.prices import compile_prices
 from costmon.monitor.rates import RateKeeper
@@ -225,7 +225,9 @@ def read_config(store: Store) -> str:
     problem = ""
     try:
         if config_changed(store.db, path):
-            compile_config(store.db, configuration.load(path), store.now())
+            found = configuration.load(path)
+            compile_config(store.db, found, store.now())
+            register_sources(store.db, found.sources)
     except ConfigError as error:
         problem = str(error)
         if settings(store.db).get("config_error") != problem:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from threading import Event, Thread
@@ -21,10 +21,12 @@ from costmon.monitor.snapshot import BalanceStatus, SourceStatus
 from costmon.shim.events import clean
 from costmon.shim.faults import report
 from costmon.shim.money import Money, to_nano
+from costmon.shim.owner import is_gone
 from costmon.shim.timestamps import to_datetime, to_us
 from costmon.store import open_ledger
 
 if TYPE_CHECKING:
+    from costmon.config.values import Source
     from costmon.sources.providers.polling.keeper import Keeper
 
 _STOP_WITHIN_S = 2.0
@@ -33,6 +35,26 @@ _LOOK_EVERY_S = 2.0
 HOUR_US = 3600 * 1_000_000
 DAY_US = 24 * HOUR_US
 _UNREAD_RHYTHMS = 3
+_AHEAD_US = 60 * 1_000_000
+"""A time further ahead than this was written by a clock that was ahead, and tells nothing."""
+
+
+def register_sources(db: sqlite3.Connection, sources: Sequence[Source]) -> None:
+    """Let the ledger know the sources of the config at once, whether or not anybody polls: one that was removed or switched
+    off is shown no more."""
+    if not sources and not db.execute("select exists (select 1 from source)").fetchone()[0]:
+        return
+    from costmon.sources.providers.polling import books
+    from costmon.sources.providers.polling.rounds import resolve
+
+    resolved = [resolve(source) for source in sources]
+    db.execute("begin immediate")
+    try:
+        books.register(db, resolved)
+        db.execute("commit")
+    except BaseException:
+        db.execute("rollback")
+        raise
 
 
 class FigureKeeper(Thread):
@@ -167,10 +189,11 @@ def _status(db: sqlite3.Connection, row: _Row, now: int) -> SourceStatus:
         reason=row.reason,
         polled_at=_at(row.polled_at),
         ok_at=_at(row.ok_at),
-        next_at=_at(row.next_at),
+        next_at=_at(_next_at(row, now)),
         every=timedelta(microseconds=row.every_us),
-        reading=row.probe is not None and row.probe_until is not None and now < row.probe_until,
-        stale=row.ok_at is not None and now - row.ok_at >= _UNREAD_RHYTHMS * max(1, row.every_us),
+        reading=_is_reading(row, now),
+        stale=row.ok_at is not None
+        and (is_ahead(row.ok_at, now) or now - row.ok_at >= _UNREAD_RHYTHMS * max(1, row.every_us)),
         rounds_hour=hour[0],
         requests_hour=hour[1],
         bytes_hour=hour[2],
@@ -188,6 +211,27 @@ def _status(db: sqlite3.Connection, row: _Row, now: int) -> SourceStatus:
         fee=Money(to_nano(Decimal(fee[0])), fee[1]) if fee else None,
         balances=tuple(_balances(db, row, now)),
     )
+
+
+def is_ahead(at: int, now: int) -> bool:
+    """Whether `at` (µs UTC) was told by a clock that was ahead of this one."""
+    return at > now + _AHEAD_US
+
+
+def _next_at(row: _Row, now: int) -> int | None:
+    """When it is due; a plan of a clock that was ahead is void, and the next round is due now."""
+    from costmon.sources.providers.polling.rhythm import Rhythm, furthest
+
+    if row.next_at is None or row.next_at <= now + furthest(row.state, Rhythm(row.every_us)) + HOUR_US:
+        return row.next_at
+    return now
+
+
+def _is_reading(row: _Row, now: int) -> bool:
+    from costmon.sources.providers.polling.rhythm import LEASE_US
+
+    held = row.probe_until is not None and now < row.probe_until <= now + LEASE_US
+    return row.probe is not None and held and not is_gone(row.probe.partition(" ")[0])
 
 
 def _month(db: sqlite3.Connection, row: _Row, about: dict[str, Any], now: int) -> _Month | None:
@@ -211,6 +255,8 @@ def _month(db: sqlite3.Connection, row: _Row, about: dict[str, Any], now: int) -
         )
         for _, end, fetched_at, complete in buckets
     ]
+    if about.get("doubted"):
+        states.append("partial")
     missing = _uncovered_days(start, now, [(first, last) for first, last, *_ in buckets])
     if missing:
         states.append("partial")
@@ -258,10 +304,11 @@ def _traffic(db: sqlite3.Connection, name: str, since: int, until: int) -> tuple
 
 def _balances(db: sqlite3.Connection, row: _Row, now: int) -> Iterable[BalanceStatus]:
     """What the last good answer told."""
+    told = row.ok_at or 0
     found = db.execute(
-        "select label, unit, amount, limit_amount, resets_at, per_hour, spendable, first_at, last_at from balance"
-        " where source = ? and last_at >= ? order by label, unit, first_at",
-        (row.name, row.ok_at or 0),
+        "select label, unit, amount, limit_amount, resets_at, per_hour, spendable, max(first_at), last_at from balance"
+        " where source = ? and last_at >= ? and first_at <= ? group by label, unit order by label, unit",
+        (row.name, told, told or now),
     ).fetchall()
     for label, unit, amount, limit, resets_at, per_hour, spendable, _, last_at in found:
         runway = _runway(db, row.name, label, unit, last_at, per_hour) if spendable else None
@@ -288,8 +335,8 @@ def _runway(
     def find() -> datetime | None:
         history = db.execute(
             "select first_at, last_at, amount, resets_at from balance where source = ? and label = ? and unit = ?"
-            " and last_at >= ? order by first_at",
-            (name, label, unit, last_at - LOOK_BACK_US),
+            " and last_at >= ? and first_at <= ? order by first_at",
+            (name, label, unit, last_at - LOOK_BACK_US, last_at),
         )
         seen = [Seen(first, last, Decimal(amount), resets_at) for first, last, amount, resets_at in history]
         found = run_out(seen, last_at, rate)

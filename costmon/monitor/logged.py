@@ -17,6 +17,7 @@ from costmon.shim.timestamps import to_datetime
 from costmon.store import figures as rows
 from costmon.store.figures import DAY_US, OwnRow, Reach
 
+_HOUR_US = DAY_US // 24
 Span = tuple[int, int]
 
 
@@ -84,6 +85,13 @@ def _own_of(
     else:
         return "it begins or ends within a quarter hour"
     return tuple(own_sums(found, lambda model: names.of(provider, model)))
+
+
+def last_hour(db: sqlite3.Connection, now: int, provider: str, at: int) -> list[Own]:
+    """What apps logged of a provider in the hour before `at`, a UTC midnight."""
+    names = names_of(db, now)
+    found = rows.own_between(db, at - _HOUR_US, at, [provider])
+    return own_sums(found, lambda model: names.of(provider, model))
 
 
 def _is_prior(span: Span, reach: Reach) -> bool:

@@ -13,6 +13,8 @@ from costmon.config.values import Unlogged as UnloggedConfig
 from costmon.insight import reconcile as compare
 from costmon.insight.values import Day, Sum, Total
 from costmon.monitor import bills
+from costmon.monitor.logged import last_hour
+from costmon.monitor.unlogged import uncounted
 from costmon.shim import policy
 from costmon.shim.money import Money, convert
 from costmon.shim.timestamps import to_datetime, to_us
@@ -28,9 +30,10 @@ _MONTH_US = 62 * DAY_US
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """The stretches that begin in some days, the sums of them, and what is unknown for want of a rate, one sentence each.
+    """The stretches that reach into some days, the sums of them, and what is unknown for want of a rate, one sentence each.
 
     `silent`: the providers apps called in this time that no source tells of, the busiest first.
+    `alarms`: the unlogged spend of the last days that is worth an alert, for whoever has no desktop.
     """
 
     days: tuple[Day, ...] = ()
@@ -38,25 +41,25 @@ class Reconciliation:
     sums: tuple[Sum, ...] = ()
     problems: tuple[str, ...] = ()
     silent: tuple[str, ...] = ()
+    alarms: tuple[str, ...] = ()
 
 
 def reconcile(
     db: sqlite3.Connection, now: int, start_at: int, end_at: int, provider: str = ""
 ) -> Reconciliation:
-    """Every stretch that begins in [start_at, end_at) (UTC midnights), of one provider or of all that have a source."""
+    """Every stretch that reaches into [start_at, end_at) (UTC midnights), of one provider or of all that have a source."""
     days = read_days(db, now, start_at, end_at, provider)
-    days = [day for day in days if start_at <= to_us(day.start) < end_at]
     found = compare.totals(days)
     return Reconciliation(
         tuple(days),
         tuple(found),
         tuple(compare.sums(found)),
-        tuple(_problems(days)),
+        (*_problems(days), *_silenced(db, days), *uncounted(db, now, provider)),
     )
 
 
 def read_days(db: sqlite3.Connection, now: int, start_at: int, end_at: int, provider: str = "") -> list[Day]:
-    """The same with the stretches that begin before and reach into it, by provider, the oldest first."""
+    """The stretches alone, by provider, the oldest first."""
     rate = policy.load(db).rate
     display = settings(db).get("display_currency") or "USD"
     views = bills.read_views(db, now, start_at, end_at, provider)
@@ -84,17 +87,46 @@ def this_month(db: sqlite3.Connection, now: int) -> Reconciliation:
         found = reconcile(db, now, start_at, midnight + DAY_US) if stamp[0] else Reconciliation()
         told = {row.provider for row in rows.sources(db)} | {day.provider for day in found.days}
         silent = [name for name in rows.providers_since(db, start_at) if name not in told]
-        _kept.found = replace(found, silent=tuple(silent))
+        alarms = [
+            f"{one.title.removeprefix('costmon: ')}: costmon reconcile" for one in unlogged_alerts(db, now)
+        ]
+        _kept.found = replace(found, silent=tuple(silent), alarms=tuple(alarms))
         _kept.key, _kept.until = key, now + KEPT_US
     return _kept.found
 
 
 def _problems(days: Iterable[Day]) -> list[str]:
     """What cannot be compared for want of an exchange rate."""
-    lacking = {(day.provider, why) for day in days for why in day.why if why.startswith("no rate")}
+    lacking: dict[tuple[str, str], bool] = {}
+    for day in days:
+        for why in day.why:
+            if why.startswith("no rate"):
+                key = (day.provider, why)
+                lacking[key] = lacking.get(key, True) and day.unlogged.best is not None
     return [
-        f"{provider} cannot be compared, {why}: add [[currency.rate]] to the config"
-        for provider, why in sorted(lacking)
+        f"{provider} cannot be compared{' in full' if partly else ''}, {why}: {_ADD_RATE}"
+        for (provider, why), partly in sorted(lacking.items())
+    ]
+
+
+_ADD_RATE = "add [[currency.rate]] to the config"
+
+
+def _silenced(db: sqlite3.Connection, days: Iterable[Day]) -> list[str]:
+    """Whose unlogged spend is never told of, because nobody can say whether it reaches the threshold."""
+    threshold = alert_threshold(settings(db).get("unlogged_alert"))
+    if threshold is None:
+        return []
+    rate = policy.load(db).rate
+    found = {
+        (day.provider, day.currency)
+        for day in days
+        if day.adds and (day.unlogged.best or 0) > 0
+        if rate(day.currency, threshold.currency, to_us(day.start)) is None
+    }
+    return [
+        f"no alert is raised for unlogged spend at {provider}, no rate from {currency} to {threshold.currency}: {_ADD_RATE}"
+        for provider, currency in sorted(found)
     ]
 
 
@@ -112,7 +144,7 @@ class UnloggedAlerts:
         self._found: list[Alert] = []
 
     def due(self, db: sqlite3.Connection, now: int) -> list[Alert]:
-        """One alert for each provider and day of the last three, sent or not."""
+        """As `unlogged_alerts`."""
         seen = (*rows.stamp(db), policy.generation(db))
         if seen != self._seen or not now < self._until <= now + self.EVERY_US:
             self._found = unlogged_alerts(db, now)
@@ -121,7 +153,10 @@ class UnloggedAlerts:
 
 
 def unlogged_alerts(db: sqlite3.Connection, now: int) -> list[Alert]:
-    """One alert for each provider and day of the last three whose certain unlogged spend reaches the threshold."""
+    """One alert for each provider and day of the last three whose unlogged spend reaches the threshold, sent or not.
+
+    Its level is how many times the threshold has doubled; a lower one than was told already is none.
+    """
     threshold = alert_threshold(settings(db).get("unlogged_alert"))
     if threshold is None or not rows.stamp(db)[0]:
         return []
@@ -134,11 +169,35 @@ def unlogged_alerts(db: sqlite3.Connection, now: int) -> list[Alert]:
         start = to_us(day.start)
         if to_us(day.end) <= midnight - ALERTED_US + DAY_US:
             continue
-        sure = compare.certain(day, before.get((day.provider, start)))
+        yesterday = before.get((day.provider, start))
+        late = _late(db, now, day, rate) if yesterday is not None else 0
+        alarming = compare.alarming(day, yesterday, late)
         known = rate(day.currency, threshold.currency, start)
-        if sure and (known is None or convert(sure, known) >= threshold.nano):
-            found.append(unlogged_alert(_told(day, sure)))
+        times = convert(alarming.nano, known) // max(1, threshold.nano) if known is not None else 0
+        if alarming.nano and times:
+            level = times.bit_length() - 1
+            if level >= _told_of(db, day, threshold):
+                found.append(unlogged_alert(_told(day, alarming, level, threshold)))
     return found
+
+
+def _late(db: sqlite3.Connection, now: int, day: Day, rate: compare.RateAt) -> int:
+    """The most that was logged in the hour before a day, in its currency; what has no rate is not among it."""
+    start, most = to_us(day.start), 0
+    for own in last_hour(db, now, day.provider, start):
+        known = rate(own.currency, day.currency, start)
+        most += convert(own.best if own.high is None else own.high, known) if known is not None else 0
+    return most
+
+
+def _told_of(db: sqlite3.Connection, day: Day, threshold: Money) -> int:
+    """The highest level that was shown of a day; 0 for none."""
+    row = db.execute(
+        "select max(level) from alert where kind = 'unlogged' and subject = ? and limit_version = ? and period_at = ?"
+        " and state = 'sent'",
+        (day.provider, threshold.nano, to_us(day.start)),
+    ).fetchone()
+    return int(row[0] or 0)
 
 
 def alert_threshold(text: str | None) -> Money | None:
@@ -158,19 +217,22 @@ def _since(db: sqlite3.Connection, midnight: int) -> int:
     return midnight - (_MONTH_US if monthly else ALERTED_US + DAY_US)
 
 
-def _told(day: Day, sure: int) -> Unlogged:
+def _told(day: Day, alarming: compare.Alarming, level: int, threshold: Money) -> Unlogged:
     top = day.top
     return Unlogged(
         provider=day.provider,
         when=stretch_text(day),
         start=day.start,
-        amount=Money(sure, day.currency),
+        amount=Money(alarming.nano, day.currency),
         model=(top.model or top.label) if top is not None else "",
         likely=tuple(
             (one.text, day.money(one.amount)) for one in (top.likely if top is not None else ()) if one.text
         ),
         derived=day.derived,
         first=day.first,
+        at_most=alarming.at_most,
+        level=level,
+        threshold=threshold.nano,
     )
 
 

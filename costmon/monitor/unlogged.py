@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 
 from costmon.insight.values import USAGE, View, total_of
 from costmon.monitor import bills
@@ -43,7 +44,8 @@ def refresh(db: sqlite3.Connection, now: int) -> bool:
     Per provider it is max(0, billed − logged) over the closed buckets that begin in the period, so that what one
     provider billed too little hides nothing of another. Logged is what the budget counts: known costs, what calls of
     unknown price are assumed to cost, and what is reserved; before the ledger began it is nothing. Gateways and spend
-    derived from balances do not count, nor does a bucket whose own figure or rate is unknown.
+    derived from balances do not count, nor does a bucket whose own figure is unknown, or what has no rate (`uncounted` tells
+    of it). A bucket that is only the least that was billed hides nothing of others.
 
     Raises LedgerBusy when others hold the ledger for 5 s.
     """
@@ -70,25 +72,48 @@ def refresh(db: sqlite3.Connection, now: int) -> bool:
 
 def _wanted(db: sqlite3.Connection, now: int) -> dict[tuple[int, int], int]:
     """{(budget, start of its current period): unlogged} of the budgets that count it."""
+    return {
+        (budget.id, period.start): sum(
+            max(0, _gap(view, period, budget.currency, rules, set())) for view in views
+        )
+        for rules, budget, period, views in _counting(db, now)
+    }
+
+
+def uncounted(db: sqlite3.Connection, now: int, provider: str = "") -> list[str]:
+    """What of a provider's bills, or of all, budgets do not count for want of a rate, one sentence each."""
+    found = []
+    for rules, budget, period, views in _counting(db, now):
+        for view in views:
+            missing: set[str] = set()
+            _gap(view, period, budget.currency, rules, missing)
+            if missing and provider in ("", view.provider):
+                found.append(
+                    f'budget "{budget.name}" does not count all unlogged spend at {view.provider}, no rate from'
+                    f" {' and '.join(sorted(missing))} to {budget.currency}: add [[currency.rate]] to the config"
+                )
+    return found
+
+
+def _counting(
+    db: sqlite3.Connection, now: int
+) -> Iterator[tuple[policy.Policy, policy.Budget, policy.Period, list[View]]]:
+    """The budgets that count unlogged spend, with their current period and the views of it that add up."""
     counting = {row[0] for row in db.execute(_ON)}
     if not counting:
-        return {}
+        return
     rules = policy.load(db)
-    found = {}
     for budget in rules.budgets:
         if budget.id not in counting or budget.scope_key not in ("all", "provider"):
             continue
         period = policy.period_at(db, budget, now)
         provider = "" if budget.scope_key == "all" else budget.scope_value
         views = bills.read_views(db, now, period.start - period.start % DAY_US, now, provider)
-        found[budget.id, period.start] = sum(
-            max(0, _gap(view, period, budget.currency, rules)) for view in views if view.adds
-        )
-    return found
+        yield rules, budget, period, [view for view in views if view.adds]
 
 
-def _gap(view: View, period: policy.Period, currency: str, rules: policy.Policy) -> int:
-    """Billed − logged of one provider's closed buckets, in nano of `currency`."""
+def _gap(view: View, period: policy.Period, currency: str, rules: policy.Policy, missing: set[str]) -> int:
+    """Billed − logged of one provider's closed buckets, in nano of `currency`; `missing` takes what has no rate to it."""
     total = 0
     for stretch in view.stretches:
         if not period.start <= stretch.start < period.end or not stretch.closed or stretch.derived:
@@ -97,16 +122,22 @@ def _gap(view: View, period: policy.Period, currency: str, rules: policy.Policy)
         if isinstance(own, str):
             continue
         figures = [figure for figure in stretch.figures or () if figure.line == USAGE]
-        billed = [_in(currency, figure.amount, figure.currency, stretch.start, rules) for figure in figures]
-        logged = [_in(currency, one.counted, one.currency, stretch.start, rules) for one in own]
-        sums = total_of(billed), total_of(logged)
-        if sums[0] is not None and sums[1] is not None:
-            total += sums[0] - sums[1]
+        billed = [_in(currency, one.amount, one.currency, stretch.start, rules, missing) for one in figures]
+        logged = [_in(currency, one.counted, one.currency, stretch.start, rules, missing) for one in own]
+        own_sum = total_of(logged)
+        if own_sum is None:
+            continue
+        known = [nano for nano in billed if nano is not None]
+        gap = sum(known) - own_sum
+        total += max(0, gap) if stretch.least or len(known) < len(billed) else gap
     return total
 
 
-def _in(currency: str, nano: int, base: str, at: int, rules: policy.Policy) -> int | None:
+def _in(currency: str, nano: int, base: str, at: int, rules: policy.Policy, missing: set[str]) -> int | None:
     if not nano:
         return 0
     rate = rules.rate(base, currency, at)
-    return None if rate is None else convert(nano, rate)
+    if rate is None:
+        missing.add(base)
+        return None
+    return convert(nano, rate)

@@ -58,6 +58,7 @@ def build_snapshot(store: Store, *, mine: bool, warner: str = "", polling: str =
     notices = _notices(store, now)
     resources = resource_status(db, now)
     sources = source_status(db, now)
+    reconciled = this_month(db, now)
     pairs = [(code, display.currency) for code in display.used | {"USD"}]
     pairs += [("USD", budget.currency) for budget in rules.budgets]
     rates = rates_in_use(db, pairs, settings.get("time_zone") or "UTC", now)
@@ -95,6 +96,7 @@ def build_snapshot(store: Store, *, mine: bool, warner: str = "", polling: str =
             *resource_problems(resources),
             *([polling] if polling else []),
             *source_problems(sources),
+            *reconciled.alarms,
             *stale_texts(rates, store.home, fetched=bool(settings.get("fetch_rates"))),
             *[
                 notice.text for notice in notices if notice.kind != "unpriced"
@@ -103,7 +105,7 @@ def build_snapshot(store: Store, *, mine: bool, warner: str = "", polling: str =
         simulated=is_demo(store.home),
         rates=rates,
         hour_bars=_bars(store, display, now),
-        reconciled=this_month(db, now),
+        reconciled=reconciled,
     )
 
 

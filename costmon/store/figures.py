@@ -1,7 +1,8 @@
 """What providers say was spent, as the ledger keeps it, and what the ledger itself says of the same stretches of time.
 
 Every function takes the connection first. Times are µs since 1970 UTC, money is nano of the named currency; currencies
-are never added up here. The ledger's own sums come from the rollup of quarter hours, so that they fit a provider's days.
+are never added up here. The ledger's own sums come from the rollup of quarter hours, so that they fit a provider's days; the
+fees of subscriptions are left out of them, the hours of servers are not.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from costmon.shim.booking import SLOT_US
 from costmon.store.retention import KEEP_US
 
 DAY_US = 86_400_000_000
+_FLAT_UNIT = "subscription_seconds"
 _DAYS = 90  # what a ledger keeps that no config was compiled into yet
 
 
@@ -249,11 +251,14 @@ def _own(
     db: Connection, start_at: int, end_at: int, at: str, providers: list[str], day_us: int
 ) -> list[OwnRow]:
     among = f" and provider in ({', '.join('?' * len(providers))})" if providers else ""
+    flat = _flat(db)
+    # Meters make no calls: a model that is called as a subscription is has some.
+    usage = f" and not (calls = 0 and model in ({', '.join('?' * len(flat))}))" if flat else ""
     sums = ", ".join(f"sum({name})" for name in (*_OWN, "assumed"))
     settled = db.execute(
         f"select {at}, provider, model, currency, {sums} from rollup_quarter"  # noqa: S608 - names are ours
-        f" where slot_at >= ? and slot_at < ?{among} group by 1, 2, 3, 4",
-        (start_at, end_at, *providers),
+        f" where slot_at >= ? and slot_at < ?{among}{usage} group by 1, 2, 3, 4",
+        (start_at, end_at, *providers, *flat),
     )
     found = {row[:4]: OwnRow._make((*row, 0)) for row in settled}
     flying = db.execute(
@@ -266,6 +271,18 @@ def _own(
         row = found.get(key) or OwnRow(*key)
         found[key] = row._replace(reserved=row.reserved + reserved)
     return list(found.values())
+
+
+def _flat(db: Connection) -> list[str]:
+    """The subscriptions, also those that are no longer configured: their fee is on no bill of usage."""
+    kinds = {
+        name: _object(text).get("kind") for name, text in db.execute("select resource, definition from meter")
+    }
+    gone = {
+        row[0]
+        for row in db.execute("select distinct resource from meter_month where unit = ?", (_FLAT_UNIT,))
+    }
+    return sorted({name for name, kind in kinds.items() if kind == "flat"} | (gone - kinds.keys()))
 
 
 def _days_kept(db: Connection) -> int:

@@ -158,6 +158,9 @@ def test_a_key_on_the_command_line_is_refused_and_not_repeated(provider: Server)
     for arguments in (
         ["set", "openai", canary], ["set", canary], ["set", "openai", "--option", canary],
         ["set", canary, "--kind", "openai"], ["set", canary.lower()], ["rm", canary], ["test", canary],
+        ["set", "work", "--kind", canary.lower()], ["set", "openai", "--kind", canary],
+        ["set", "openai", "--base-url", canary], ["set", "openai", "--base-url", f"https://{canary}@api.openai.com"],
+        ["set", "openai", "--option", f"{canary.replace('-', '_')}=x"], ["set", "openai", "--option", f"{canary}=x"],
     ):  # fmt: skip
         done = keys(*arguments)
         assert done.exit_code == 2, arguments

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,7 +17,8 @@ from costmon.cli import main
 from costmon.cli.polled import span, window_text
 from costmon.errors import CostmonError
 from costmon.store import open_ledger
-from tests.harness.cli import costmon
+from tests.harness.cli import COSTMON, costmon, environ
+from tests.harness.venvs import ROOT
 from tests.sources.polling.bypass import Selling, spend
 from tests.sources.providers.fake import Answer, deepseek, openai
 from tests.sources.providers.fake.bill import Bill
@@ -184,6 +189,133 @@ def test_as_a_process_of_its_own(home, server):
     assert "ok · 3 requests" in done.stdout
     assert done.stderr == ""
     assert costmon(home, "doctor", check=False).stdout.count("source openai") == 1
+
+
+def later(monkeypatch, clock: Callable[[], datetime]) -> None:
+    """The machine's clock, as the ledger sees it."""
+    from costmon import store as package
+
+    original = package.open_ledger
+
+    def opened(home):
+        found = original(home)
+        found.now = lambda: int(clock().timestamp() * 1_000_000)
+        return found
+
+    monkeypatch.setattr(package, "open_ledger", opened)
+
+
+def test_what_is_read_by_hand_counts_in_budgets_and_blocks_without_an_engine(
+    home, server, monkeypatch, costmon_home
+):
+    now = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    server.now = now
+    server.bill.charges.clear()
+    server.bill.spend(now.date() - timedelta(days=2), "12", "m")
+    budget = '[budget.total]\namount = "10 USD"\ncount_unlogged = true\nat_100 = "block"\n'
+    configure(home, f'time_zone = "UTC"\n{budget}{openai_at(server)}')
+    later(monkeypatch, lambda: now)
+    run("status")
+    assert "blocked" not in run("status")
+    run("poll", "--once")
+    store = open_ledger(str(home))
+    rows = store.db.execute("select unlogged from budget_period where unlogged > 0").fetchall()
+    store.close()
+    assert rows == [(12_000_000_000,)]
+    assert list((costmon_home / "switch").iterdir())
+
+
+def test_figures_of_a_clock_that_was_ahead_are_not_final_and_have_no_age(home, server, monkeypatch):
+    at = [NOW + timedelta(hours=20)]
+    later(monkeypatch, lambda: at[0])
+    server.now = at[0]
+    run("poll", "--once")
+    at[0] = server.now = NOW - timedelta(days=2)
+    server.faults.append(Answer({}, 500))
+    said = run("poll")
+    assert " due " in said.splitlines()[1], said
+    assert "0 s ago" not in said
+    assert "which is still to come" in " ".join(said.split())
+    document = json.loads(run("poll", "--json"))["sources"][0]
+    assert (document["stale"], document["age_seconds"]) == (True, None)
+    shown = run("poll", "--once", code=1)
+    assert not server.faults
+    assert "final" not in shown
+    assert "the figures are ? old" in " ".join(shown.split())
+
+
+class Hanging:
+    """The next answer waits until `leave` is set."""
+
+    def __init__(self, server: Server) -> None:
+        self.asked, self.leave = threading.Event(), threading.Event()
+
+        def answer(handler) -> None:
+            self.asked.set()
+            self.leave.wait(30)
+            handler.send(server.fake.answer(server.journal[-1], server.bill, server.now))
+
+        server.faults.append(answer)
+
+
+def child(home) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COSTMON, "poll", "--once"],
+        cwd=ROOT,
+        env=environ(home),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def probe(home) -> str | None:
+    store = open_ledger(str(home))
+    try:
+        return store.db.execute("select probe from source").fetchone()[0]
+    finally:
+        store.close()
+
+
+def test_one_that_is_told_to_end_leaves_its_source_free(home, server):
+    hanging = Hanging(server)
+    first = child(home)
+    assert hanging.asked.wait(30)
+    assert probe(home) is not None
+    first.send_signal(signal.SIGTERM)
+    said = first.communicate(timeout=10)[1]
+    assert first.returncode == 128 + signal.SIGTERM
+    assert "Traceback" not in said
+    assert probe(home) is None
+    hanging.leave.set()
+    assert "ok" in run("poll", "--once")
+
+
+def test_one_that_was_killed_holds_nobody_up(home, server):
+    hanging = Hanging(server)
+    first = child(home)
+    assert hanging.asked.wait(30)
+    first.kill()
+    first.communicate(timeout=10)
+    assert probe(home) is not None
+    assert json.loads(run("poll", "--json"))["sources"][0]["reading"] is False
+    hanging.leave.set()
+    done = costmon(home, "poll", "--once")
+    assert "ok · 3 requests" in done.stdout
+    assert "waiting" not in done.stderr
+
+
+def test_one_that_waits_for_another_says_so(home, server):
+    hanging = Hanging(server)
+    first = child(home)
+    assert hanging.asked.wait(30)
+    second = child(home)
+    assert second.stderr.readline() == (
+        "openai: another costmon is reading it now; waiting for that round to end …\n"
+    )
+    hanging.leave.set()
+    assert "read by another costmon just now" in " ".join(second.communicate(timeout=30)[0].split())
+    assert "ok · 3 requests" in first.communicate(timeout=30)[0]
 
 
 def test_windows_and_ages_read_as_people_write_them():

@@ -198,6 +198,51 @@ def test_no_rate_says_what_to_add(db: sqlite3.Connection) -> None:
     assert "moonshot cannot be compared, no rate from USD to CNY: add [[currency.rate]]" in said
 
 
+def test_a_group_without_a_rate_leaves_the_others_as_the_least(db: sqlite3.Connection) -> None:
+    now = kit.now_us()
+    add_source(db, read_at=now)
+    figures = ({"amount": "7", "model": "o3"}, {"amount": "5", "model": "gpt-4o", "currency": "EUR"})
+    add_bucket(db, day(0), *figures, read_at=now)
+    said = run()
+    assert rows(said, day(0)) == [
+        [day(0), "o3", "≥ $7.00", "$0.00", "$7.00", "partial"],
+        [day(0), "gpt-4o", "?", "$0.00", "?", "partial"],
+    ]
+    assert rows(run("--by", "day"), day(0)) == [[day(0), "≥ $7.00", "$0.00", "≥ $7.00", "partial"]]
+    assert "openai cannot be compared in full, no rate from EUR to USD: add" in said
+    (found,) = json.loads(run("--json"))["days"]
+    assert (found["billed"]["amount"], found["at_least"], found["unlogged"]["high"]) == ("7", True, None)
+    assert found["unlogged"]["best"]["amount"] == "7"
+
+
+def test_a_total_says_what_its_days_say(db: sqlite3.Connection) -> None:
+    """A call without a full price makes what was logged the least and the difference the most; both unsure, it is about."""
+    now = kit.now_us()
+    add_source(db, read_at=now)
+    add_bucket(db, day(0), {"amount": "7", "model": "o3"}, read_at=now)
+    log_call(db, now, "1", "o3", status="partial")
+    name = f"{TODAY:%Y-%m}" if TODAY.day == 1 else "1 day"
+    assert rows(run("--by", "day"), f"{name} ") == [[f"{name} total", "$7.00", "≥ $1.00", "≤ $6.00"]]
+    db.execute("update figure_bucket set complete = 0")
+    assert rows(run("--by", "day"), f"{name} ") == [[f"{name} total", "≥ $7.00", "≥ $1.00", "~$6.00"]]
+
+
+def test_a_month_is_shown_whatever_days_of_it_are_asked_for(db: sqlite3.Connection) -> None:
+    """A series of months has no days: that of the days asked for is shown whole."""
+    now = kit.now_us()
+    month = TODAY.replace(day=1)
+    days = ((month + timedelta(days=31)).replace(day=1) - month).days
+    log_call(db, at(str(month)) - DAY, "0", provider="x")
+    add_source(db, "xai", read_at=now, series="month")
+    add_bucket(db, str(month), {"amount": "9"}, source="xai", days=days, read_at=now)
+    for since in (str(month), day(0)):
+        assert rows(run("--since", since), f"{month:%Y-%m}")[0][:3] == [
+            f"{month:%Y-%m}",
+            "all models",
+            "$9.00",
+        ]
+
+
 def test_nothing_to_compare_says_how_to_begin(db: sqlite3.Connection) -> None:
     assert run().startswith("No source of provider figures yet: costmon keys set openai adds one")
     found = json.loads(run("--json"))

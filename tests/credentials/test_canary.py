@@ -8,12 +8,14 @@ import io
 import logging
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -176,6 +178,92 @@ class Billing(OpenAI):
         body, status, _ = super().answer(request, bill, now)
         assert status == 200
         return Answer(body, 200, Echo().answer(request, bill, now).headers)
+
+
+SPOKEN = {
+    "as it is": KEY,
+    "upper case": KEY.upper(),
+    "lower case": KEY.lower(),
+    "- for _ and back": KEY.replace("-", "_"),
+    "url-encoded": quote(KEY, safe=""),
+    "url-encoded, small": quote(KEY, safe="").lower(),
+    "base64": base64.b64encode(KEY.encode()).decode(),
+    "base64 of more": base64.urlsafe_b64encode(f"ab:{KEY}".encode()).decode(),
+    "hex": KEY.encode().hex(),
+    "last 8": KEY[-8:],
+}
+
+
+class Naming(OpenAI):
+    """A provider that takes the key and names projects, keys, models and line items after it, each in another form."""
+
+    key = KEY
+
+    def answer(self, request: Request, bill: Bill, now: datetime) -> Answer:
+        body, status, _ = super().answer(request, bill, now)
+        assert status == 200
+        rows = [row for bucket in body["data"] for row in bucket["results"]]
+        for at, row in enumerate(rows):
+            spoken = list(SPOKEN.values())[at % len(SPOKEN)]
+            row |= {"project_id": f"proj_{spoken}", "api_key_id": spoken, "line_item": f"{spoken}, input"}
+            row |= {"model": spoken} if "model" in row else {}
+            row[spoken] = spoken
+        return Answer(body)
+
+
+def stored(room: Room) -> str:
+    """Every row of the ledger as text."""
+    with closing(sqlite3.connect(room.folder / "costmon" / "ledger.db")) as db:
+        return "\n".join(db.iterdump())
+
+
+@pytest.fixture
+def asked(room: Room) -> Iterator[tuple[Room, Server]]:
+    """A machine with the key stored, and a provider that takes it; afterwards it is nowhere else, in no form."""
+    bill = Bill()
+    for at in range(len(SPOKEN)):
+        bill.spend(datetime.now(UTC).date(), "0.5", f"model-{at}")
+    with Server(Naming(), bill) as server:
+        room.run("keys", "set", "openai", "--where", "file", "--base-url", server.url, "--no-verify")
+        yield room, server
+    said = f"{room.said}\n{stored(room)}"
+    assert [name for name, spoken in SPOKEN.items() if spoken.casefold() in said.casefold()] == []
+    room.check(kept_in=room.folder / "costmon" / "keys" / "openai")
+
+
+def test_a_provider_that_names_things_after_the_key(asked: tuple[Room, Server]) -> None:
+    """The amounts are kept to the cent, the names are not: neither in the ledger nor in what is printed."""
+    room, _ = asked
+    assert room.run("poll", "--once", "--json").returncode == 0
+    for command in ("status --json", "reconcile --json", "reconcile", "doctor"):
+        said = room.run(*command.split()).stdout
+        assert "5" in said
+    with closing(sqlite3.connect(room.folder / "costmon" / "ledger.db")) as db:
+        assert db.execute("select sum(amount) from figure").fetchone() == (5 * 10**9,)
+    assert "•••" in stored(room)
+
+
+def test_a_field_twice_or_a_redirect_that_is_the_key(asked: tuple[Room, Server]) -> None:
+    """Neither is named, as JSON escapes it or in part, while one that has nothing of it is (the control)."""
+    room, server = asked
+    twice = ("sk_admin_Canary_9f_3_Qz_tR7_wXyK", KEY, KEY[-8:], "\\u0073k" + KEY[2:])
+    server.faults += [Answer(f'{{"{name}": 1, "{name}": 2}}'.encode()) for name in twice]
+    for _ in twice:
+        assert "has a field twice" in room.run("keys", "test", "--json").stdout
+    server.faults.append(Answer(b'{"results": 1, "results": 2}'))
+    assert 'has the field \\"results\\" twice' in room.run("keys", "test", "--json").stdout
+    hosts = (
+        "sk-admin-canary9f3qztr7wxyk",
+        "a.tr7wxyk",
+        "SK_ADMIN_Canary_9f_3_Qz_tR7_wXyK",
+        f"{'x' * 93}.tr7wxyk",
+    )
+    server.faults += [Answer(b"", 302, {"location": f"https://{host}.evil.example/"}) for host in hosts]
+    for _ in hosts:
+        assert "sends costmon on to another place" in room.run("keys", "test", "--json").stdout
+    server.faults.append(Answer(b"", 302, {"location": "https://login.example/"}))
+    assert "sends costmon on to login.example" in room.run("poll", "--once", "--json").stdout
+    assert not server.faults
 
 
 @pytest.mark.system

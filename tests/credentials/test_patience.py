@@ -155,3 +155,26 @@ def test_a_child_of_a_fork_asks_anew(patience: Patience) -> None:
             os._exit(2)
     release.set()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_together_the_wait_is_shared(patience: Patience) -> None:
+    """However many ask: those that wait in vain share one limit, and all are told the same."""
+    patience.limit_s = 5
+    asked: list[int] = []
+
+    def refused_late() -> CredentialError:
+        asked.append(1)
+        time.sleep(0.3)
+        return OutOfReachError("the session bus does not answer")
+
+    began, told = time.monotonic(), set()
+    with patience.together(0.4):
+        assert patience.call(lambda: 7) == 7
+        for _ in range(50):
+            with pytest.raises(OutOfReachError) as caught:
+                patience.call(refused_late)
+            told.add(str(caught.value))
+    assert time.monotonic() - began < 0.9
+    assert len(told) <= 2
+    assert len(asked) <= 2
+    assert patience.call(lambda: 8) == 8

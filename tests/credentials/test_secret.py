@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 import logging
 import pickle
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -88,3 +90,39 @@ def test_an_entry_is_for_its_hosts_only() -> None:
     assert not entry.allows(["gw.example"])
     assert not entry.allows(["api.openai.com", "evil.example"])
     assert not entry.allows(["api.openai.com.evil.example"])
+
+
+KEYS = st.text("abcdefghijABCDEFGHIJ0123456789-_/+=.~", min_size=16, max_size=200).filter(
+    lambda key: sum(map(str.isalnum, key)) >= 12
+)
+
+
+@given(KEYS, st.binary(max_size=9), st.text(max_size=9), st.text(max_size=9))
+def test_it_is_found_in_a_text_however_it_is_written(key: str, before: bytes, left: str, right: str) -> None:
+    """Case, signs between, percent-encoding, base64 at any place, hex."""
+    encoded = base64.b64encode(before + key.encode() + b"tail")
+    for form in (
+        *(key, key.upper(), key.lower(), key.replace("-", "_"), key.replace("_", "-")),
+        *(quote(key), quote(key, safe=""), quote(key, safe="").lower(), key.encode().hex()),
+        *(encoded.decode(), base64.urlsafe_b64encode(before + key.encode() + b"tail").decode()),
+    ):
+        assert Secret(key).shows_in(f"{left} {form} {right}")
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "shown"),
+    [
+        ("AKIAIOSFODNN7EXAMPLE:wJalrXUtnFEMI/K7MDENG/bPx", "x wJalrXUtnFEMI/K7MDENG/bPx", True),
+        ("sk-admin-canary-7f3a9cd2", "…7f3a9cd2", True),
+        ("sk-admin-canary-7f3a9cd2", "sk-admin-canary", False),
+        ("sk-admin-canary-production", "production", False),
+        ("sk-admin-canary-key-20261103", "2026-11-03", False),
+        ("ollama", "ollama/llama3", False),
+        ("none", "none", False),
+        ("", "", False),
+        ("----", "----", False),
+        ("sk-1234", "sk-1234", True),
+    ],
+)
+def test_what_is_part_of_a_key_and_what_only_a_word(key: str, text: str, shown: bool) -> None:
+    assert Secret(key).shows_in(text) is shown

@@ -128,15 +128,17 @@ def log_call(
     status: str = "",
     charge: str = "0",
     calls: int = 1,
+    source: str = "hook",
 ) -> None:
-    """Calls of an app, settled; `cost` None: of unknown price, and `charge` what enforcement assumes of it."""
+    """Calls of an app, settled; `cost` None: of unknown price, and `charge` what enforcement assumes of it. Of the `source`
+    'meter' they are what a resource cost."""
     for _ in range(calls):
         db.execute(
             """insert into event (id, created_at, settled_at, local_day_at, machine, source, app, api, provider, model,
                state, outcome, usage_status, input_tokens, output_tokens, charge, cost, currency, cost_status)
-               values (?, ?, ?, ?, 'm', 'hook', 'bot', 'chat', ?, ?, 'settled', 'ok', 'reported', 100, 10, ?, ?, ?, ?)""",
+               values (?, ?, ?, ?, 'm', ?, 'bot', 'chat', ?, ?, 'settled', 'ok', 'reported', 100, 10, ?, ?, ?, ?)""",
             (
-                *(f"{when:020d}-{next(_numbers)}", when, when, when - when % DAY, provider, model),
+                *(f"{when:020d}-{next(_numbers)}", when, when, when - when % DAY, source, provider, model),
                 *(nano(charge), None if cost is None else nano(cost), currency),
                 status or ("unknown" if cost is None else "priced"),
             ),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from costmon.insight.models import Names
-from costmon.insight.reconcile import bucket_state, certain, compare, sums, totals
+from costmon.insight.reconcile import Alarming, alarming, bucket_state, compare, sums, totals
 from costmon.insight.values import Day, Figure, Own, Span, Stretch, Tokens, Used, View
 from costmon.shim.money import Rate, convert
 from tests.harness.billed import DAY, HOUR, at
@@ -99,6 +101,25 @@ def test_the_groups_add_up_to_the_bill_and_to_what_was_logged(one: View) -> None
         assert total.complete
 
 
+@given(views(), st.lists(st.tuples(st.sampled_from((*MODELS, "")), MONEY), min_size=1, max_size=4))
+def test_what_has_no_rate_only_makes_a_day_the_least(one: View, lost: list[tuple[str, int]]) -> None:
+    """Whatever is billed in euros beside dollars, without a rate: the dollars stay, and nothing becomes more certain."""
+    one = replace(one, currency="USD")
+    first, *others = one.stretches
+    euros = tuple(figure(model, nano + 1, currency="EUR") for model, nano in lost)
+    more = first._replace(figures=(*(first.figures or ()), *euros))
+    plain, (day, *_) = days_of(one)[0], days_of(replace(one, stretches=(more, *others)))
+    assert day.least
+    assert (day.billed or 0) == plain.billed
+    assert day.unlogged.high is None
+    if day.unlogged.best is not None:
+        assert day.unlogged.best == plain.unlogged.best
+        assert day.unlogged.low is None or day.unlogged.low <= day.unlogged.best
+    sure = alarming(day)
+    assert not sure.at_most
+    assert sure.nano <= max(0, plain.unlogged.best or 0)
+
+
 @given(views(), st.integers(1, 10**6), st.integers(1, 10**6))
 def test_converting_keeps_signs_and_order(one: View, numerator: int, denominator: int) -> None:
     """Logged in dollars, billed in won: each line converts on its own, and low ≤ best ≤ high stays."""
@@ -171,7 +192,46 @@ def test_calls_without_a_price_make_it_an_upper_bound() -> None:
     (day,) = days_of(view(stretch(figure("o3", 100)), own={0: logged}))
     assert day.unlogged == Span(None, 90, 90)
     assert "2 calls without a full price" in day.lines[0].why
-    assert certain(day, None) == 0
+
+
+def test_a_call_that_nobody_can_price_does_not_switch_the_alarm_off() -> None:
+    """The best figure is told of then, as the most there is; what other models lack stays certain."""
+    logged = (own("o3", 10, more=None, unpriced=1),)
+    (day,) = days_of(view(stretch(figure("o3", 100)), own={0: logged}))
+    assert alarming(day) == Alarming(90, at_most=True)
+    (day,) = days_of(view(stretch(figure("o3", 10), figure("gpt-4o", 50)), own={0: logged}))
+    assert alarming(day) == Alarming(50, at_most=False)
+    (day,) = days_of(view(stretch(figure("o3", 4), figure("gpt-4o", 50)), own={0: logged}))
+    assert alarming(day) == Alarming(44, at_most=False)
+
+
+def test_a_group_without_a_rate_leaves_the_others_known_as_the_least() -> None:
+    """$7 beside €5 that nobody can convert: at least $7 were billed, and at least that is unlogged."""
+    bill = stretch(figure("o3", 7), figure("gpt-4o", 5, currency="EUR"))
+    (day,) = days_of(view(bill))
+    assert (day.billed, day.least, day.unlogged) == (7, True, Span(7, 7, None))
+    assert {line.name: line.billed for line in day.lines} == {"o3": 7, "gpt-4o": None}
+    assert day.why == ("no rate from EUR to USD",)
+    assert alarming(day) == Alarming(7)
+    (day,) = days_of(view(bill, own={0: (own("gpt-4o", 4),)}))
+    assert (day.unlogged, alarming(day)) == (Span(3, 3, None), Alarming(3))
+    (day,) = days_of(view(bill, own={0: (own("gpt-4o", 9),)}))
+    assert (day.unlogged.best, alarming(day)) == (None, Alarming(0))
+    (total,) = totals([day])
+    assert (total.billed, total.least, total.unknown) == (7, True, 1)
+
+
+def test_both_currencies_of_one_model_are_the_least_of_it() -> None:
+    (day,) = days_of(
+        view(stretch(figure("o3", 7), figure("o3", 5, currency="EUR")), own={0: (own("o3", 2),)})
+    )
+    assert (day.lines[0].billed, day.lines[0].unlogged, day.least) == (7, Span(5, 5, None), True)
+
+
+def test_what_was_logged_in_a_currency_without_a_rate_raises_no_alarm() -> None:
+    bill = stretch(figure("o3", 5, currency="CNY"), figure("gpt-4o", 50, currency="CNY"))
+    (day,) = days_of(view(bill, own={0: (own("o3", 3),)}))
+    assert alarming(day) == Alarming(0)
 
 
 def test_a_provider_that_names_no_model_is_compared_as_a_whole() -> None:
@@ -199,7 +259,7 @@ def test_the_least_that_was_spent_proves_no_overbilling() -> None:
     assert (day.unlogged.best, day.unlogged.high, day.least) == (None, None, True)
     (day,) = days_of(view(one_key, own={0: (own("o3", 40),)}))
     assert day.unlogged == Span(60, 60, None)
-    assert certain(day, None) == 60
+    assert alarming(day) == Alarming(60)
 
 
 def test_gateways_are_shown_and_never_added() -> None:
@@ -220,13 +280,13 @@ def test_the_likely_spenders_are_the_largest() -> None:
     assert day.lines[0].billed_tokens == Tokens(2, 100, 0, 10)
 
 
-# --- what is certain ----------------------------------------------------------------------------------------
+# --- what is alarming ----------------------------------------------------------------------------------------
 
 
-def test_certain_is_beyond_the_most_that_can_have_been_logged() -> None:
+def test_alarming_is_beyond_the_most_that_can_have_been_logged() -> None:
     """Billed 100; logged 40, at most 55 with what calls in flight and estimates may cost: 45 are certain."""
     (day,) = days_of(view(stretch(figure("o3", 100)), own={0: (own("o3", 40, more=15),)}))
-    assert certain(day, None) == 45
+    assert alarming(day) == Alarming(45)
 
 
 def test_what_was_billed_after_midnight_is_not_unlogged() -> None:
@@ -238,20 +298,24 @@ def test_what_was_billed_after_midnight_is_not_unlogged() -> None:
             own={0: (own("o3", 100),), 1: (own("o3", 60),)},
         )
     )
-    assert (second.unlogged.best, certain(second, first), certain(second, None)) == (40, 10, 40)
+    assert second.unlogged.best == 40
+    assert [alarming(second, first, late).nano for late in (0, 25, 30, 99)] == [40, 15, 10, 10]
+    assert alarming(second).nano == 40
     unread = Stretch(START, START + DAY, "unknown", None)
     before, after = days_of(
         view(unread, stretch(figure("o3", 100), number=1), own={0: (own("o3", 30),), 1: ()})
     )
-    assert certain(after, before) == 70  # all of the day before may have been billed on this one
+    assert (
+        alarming(after, before, 30).nano == 100
+    )  # of a day without a figure nobody knows that anything was late
 
 
-@given(views())
-def test_certain_is_never_more_than_the_difference(one: View) -> None:
+@given(views(), MONEY)
+def test_alarming_is_never_more_than_the_difference(one: View, late: int) -> None:
     days = days_of(one)
     before = None
     for day in days:
-        sure = certain(day, before)
+        sure = alarming(day, before, late).nano
         assert 0 <= sure <= max(0, sum(max(0, line.unlogged.best or 0) for line in day.lines))
         assert sure <= max(0, day.unlogged.best or 0)
         before = day
@@ -286,6 +350,8 @@ END = START + DAY
         (END + HOUR, END + HOUR + 1_800_000_000, True, END + HOUR, "stale"),  # three rhythms of ten minutes
         (END + HOUR, END + HOUR + 1_799_999_999, True, END + HOUR, "settling"),
         (END - HOUR, END + DAY, True, None, "stale"),
+        (END + 9 * DAY, END + 3 * DAY, True, END + 3 * DAY, "partial"),  # read by a clock that was ahead
+        (END + 9 * DAY, END - HOUR, True, END - HOUR, "partial"),
     ],
 )
 def test_the_state_of_a_bucket(

@@ -63,11 +63,31 @@ def test_a_gap_makes_the_days_beside_it_unknown() -> None:
 
 def test_three_rhythms_are_no_gap() -> None:
     for late, state in ((0, WHOLE), (1, GAP)):
+        before = START + DAY - 3 * EVERY
         history = [
-            Seen(START, START + HOUR, Decimal(5)),
-            Seen(START + HOUR + 3 * EVERY + late, START + DAY + HOUR, Decimal(4)),
+            Seen(START, before, Decimal(5)),
+            Seen(before + 3 * EVERY + late, START + 2 * DAY + HOUR, Decimal(4)),
         ]
-        assert derive(history, EVERY, START + DAY + HOUR)[0].watched == state
+        assert derive(history, EVERY, START + 2 * DAY + HOUR)[0].watched == state
+
+
+def test_a_pause_within_one_day_leaves_the_fall_to_that_day() -> None:
+    """Nobody looked for half an hour, in which $20 went: they went on that day, and a top-up may have hidden more."""
+    history = [
+        Seen(START, START + HOUR, Decimal(100)),
+        Seen(START + HOUR + 6 * EVERY, START + DAY + HOUR, Decimal(80)),
+    ]
+    assert derive(history, EVERY, START + DAY + HOUR)[0] == Spent(START, Decimal(20), Decimal(0), LEAST)
+
+
+def test_equal_amounts_at_both_ends_of_a_gap_prove_nothing() -> None:
+    """Four days later the balance is the same: spent and topped up, or neither."""
+    history = [
+        Seen(START, START + HOUR, Decimal(100)),
+        Seen(START + 3 * DAY + HOUR, START + 4 * DAY + HOUR, Decimal(100)),
+    ]
+    found = derive(history, EVERY, START + 4 * DAY + HOUR)
+    assert [one.watched for one in found] == [GAP, GAP, GAP, GAP, LEAST]
 
 
 def test_a_top_up_hides_what_was_spent_beside_it() -> None:

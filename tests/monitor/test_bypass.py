@@ -115,21 +115,27 @@ def test_the_warner_claims_it_once(costmon_home: Path, server: Server) -> None:
     assert [row[:2] for row in rows] == [("openai", title)]
 
 
-def test_a_budget_that_counts_it_refuses(costmon_home: Path, server: Server) -> None:
-    """Yesterday's dollar that nobody logged fills a budget of a dollar: the switch closes by itself."""
+@pytest.mark.parametrize("by", ["poll", "engine"])
+def test_a_budget_that_counts_it_refuses(costmon_home: Path, server: Server, by: str) -> None:
+    """Yesterday's dollar that nobody logged fills a budget of a dollar: the switch closes by itself, be it after a poll by
+    hand or, where the budget came later, in a costmon that runs."""
     yesterday = server.now.date() - timedelta(days=1)
     if yesterday.month != server.now.month:
         pytest.skip("yesterday was another month's")
     server.bill.spend(yesterday, "1.00", MODEL)
+    file = costmon_home / "config.toml"
+    plain = f'time_zone = "UTC"\n{CONFIG.format(server.url)}'
     budget = '[budget.total]\namount = "1 USD"\ncount_unlogged = true\n'
-    (costmon_home / "config.toml").write_text(f'time_zone = "UTC"\n{CONFIG.format(server.url)}{budget}')
+    file.write_text(plain if by == "engine" else plain + budget)
     costmon(costmon_home, "poll", "--once")
-    assert costmon(costmon_home, "check").returncode == 0
-    engine = Engine(str(costmon_home))
-    try:
-        engine.tick()
-    finally:
-        engine.close()
+    if by == "engine":
+        file.write_text(plain + budget)
+        assert costmon(costmon_home, "check").returncode == 0
+        engine = Engine(str(costmon_home))
+        try:
+            engine.tick()
+        finally:
+            engine.close()
     said = costmon(costmon_home, "check", check=False)
     assert said.returncode == 1
     assert "logged by no app" in said.stdout + said.stderr

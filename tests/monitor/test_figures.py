@@ -7,15 +7,17 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from costmon.monitor import figures
-from costmon.monitor.engine import Engine
+from costmon.monitor.engine import Engine, read_config
 from costmon.monitor.figures import source_problems, source_status
 from costmon.monitor.reprice.forgetting import Forgetting
 from costmon.shim.money import Money
 from costmon.sources.providers.protocol import Balance, Reading
+from costmon.store import open_ledger
 from tests.harness.cli import environ
 from tests.harness.venvs import ROOT
 from tests.sources.polling.kit import DAY, HOUR, MINUTE, NOW, Home, bucket, figure
@@ -124,6 +126,31 @@ def test_a_balance_is_shown_with_its_age_and_when_it_runs_out(home):
     assert [one.unit for one in status(home).balances] == ["credits"]  # the last answer told of no dollars
 
 
+def test_a_clock_that_was_ahead_leaves_no_plan_no_age_and_no_balance_of_the_future(home, server):
+    """Five days ahead, then right: the next round is due now, not in five days, and what was read is old."""
+    server.now = NOW + timedelta(days=5)
+    home.now += 5 * DAY
+    put(home, Reading(balances=[Balance(Decimal(9), "USD")]), after=0)
+    home.turn()
+    home.now -= 5 * DAY
+    one = status(home)
+    assert (one.stale, one.next_at) == (True, NOW)
+    assert home.turn(after=MINUTE).booked  # and so it is
+    put(home, Reading(balances=[Balance(Decimal(5), "USD")]), after=MINUTE)
+    assert not status(home).stale
+    assert [balance.amount for balance in status(home).balances] == [5]
+
+
+def test_days_that_fell_to_nothing_at_once_leave_the_month_doubtful(home):
+    days = [bucket(day) for day in range(1, 20)]
+    for amount in ("3", "0"):
+        put(home, Reading(days, [figure(amount, day=4)]))
+    one = status(home)
+    assert one.month == Money(3 * 10**9, "USD")
+    assert one.month_state == "partial"
+    assert "not believed" in one.notes[0]
+
+
 def test_what_is_old_leaves_the_ledger(home):
     put(
         home,
@@ -189,3 +216,17 @@ def test_without_a_source_nothing_of_http_is_loaded(costmon_home):
         timeout=60,
     )
     assert done.stdout == "False True\n", done.stderr
+
+
+def test_a_removed_source_is_gone_at_once_without_an_engine(costmon_home: Path) -> None:
+    """What the config no longer names is in no status and no sum, also where nothing runs but `costmon status`."""
+    costmon_home.mkdir(exist_ok=True)
+    settings = costmon_home / "config.toml"
+    settings.write_text("[source.openai]\n[source.deepseek]\n")
+    store = open_ledger(str(costmon_home))
+    read_config(store)
+    assert [one.name for one in source_status(store.db, store.now())] == ["deepseek", "openai"]
+    settings.write_text("[source.openai]\nenabled = false\n")
+    read_config(store)
+    assert source_status(store.db, store.now()) == ()
+    store.close()

@@ -69,6 +69,24 @@ def test_what_is_unsure_of_it_comes_along(db: sqlite3.Connection) -> None:
     assert (unpriced.currency, unpriced.unpriced, unpriced.assumed, unpriced.cost) == ("", 1, nano("0.5"), 0)
 
 
+def test_a_subscription_is_no_usage_and_a_server_is(db: sqlite3.Connection) -> None:
+    """A provider's bill of usage has no fee of a subscription; what a model of the same name cost stays."""
+    when = at("2026-11-19")
+    for name, kind in (("claude-max", "flat"), ("gpu-box", "time")):
+        db.execute(
+            "insert into meter (resource, definition, first_seen_at, since_at, counted_until) values (?, ?, 0, 0, 0)",
+            (name, f'{{"kind": "{kind}"}}'),
+        )
+    db.execute("insert into meter_month values ('old-plan', '2026-11', 'subscription_seconds', '900')")
+    db.execute("insert into meter_month values ('gpu-box', '2026-11', 'subscription_seconds', '900')")
+    for name in ("claude-max", "gpu-box", "old-plan"):
+        log_call(db, when, "5", name, provider="anthropic", source="meter")
+    log_call(db, when, "1", "claude-max", provider="openai")
+    found = {(row.model, row.cost) for row in figures.own_days(db, *DAYS)}
+    assert found == {("gpu-box", nano(5)), ("claude-max", nano(1))}
+    assert {row.model for row in figures.own_between(db, when, when + HOUR)} == {"gpu-box", "claude-max"}
+
+
 def test_a_call_in_flight_is_told_apart(costmon_home: Path, db: sqlite3.Connection) -> None:
     recorder = Recorder(str(costmon_home))
     assert recorder.admit(kit.llm(input_tokens=0, max_output=1000)) is not None

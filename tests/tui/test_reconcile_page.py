@@ -156,6 +156,15 @@ def test_marks_say_how_sure_a_figure_is() -> None:
     assert "spend as the balance fell" in shown
 
 
+def test_a_model_without_a_rate_leaves_the_others_as_the_least() -> None:
+    """$7 beside €5 that nobody can convert: at least $7, in the row of the day and in that of the month."""
+    lost = replace(model("gpt-4o", None, None), own=Span(0, 0, 0), unlogged=UNSAID)
+    why = ("no rate from EUR to USD",)
+    shown = page_text(samples.billed(day("openai", 20, model("o3", "7", "0"), lost, least=True, why=why)))
+    assert line_of(shown, "20 Nov").split()[2:7] == ["≥", "$7.00", "$0.00", "≥", "$7.00"]
+    assert "≥ $7.00" in line_of(shown, "openai  ")
+
+
 def test_the_month_is_added_up_to_the_bill() -> None:
     """Usage, tax and credit; the row of the month is of the days both sides know, so that it adds up."""
     shown = page_text(samples.bills())

@@ -12,6 +12,7 @@ from costmon.sources.providers.protocol import Bucket, SourceError, Usage, Windo
 from costmon.sources.providers.reading import fail, need, rows
 
 DAY = timedelta(days=1)
+_YOUNG = timedelta(hours=1)
 
 
 def day_of(at: datetime, where: str, end: datetime | None = None) -> Bucket:
@@ -38,10 +39,13 @@ async def enveloped(
     windows: Iterable[Window],
     ends: tuple[str, str],
     instant: Callable[[Any, str], datetime],
+    *,
+    every_day: bool = False,
 ) -> AsyncIterator[tuple[Bucket, list[dict[str, Any]]]]:
     """Days and their rows, out of pages of `data`, `has_more` and `next_page`.
 
     `ask(window, cursor)` brings a page; `ends` are the fields of a day's start and end, which `instant` reads.
+    every_day: the provider tells of every day, also of one on which nothing was spent; one that is not told is an error.
     """
     seen: set[datetime] = set()
     for window in windows:
@@ -56,6 +60,20 @@ async def enveloped(
                 seen.add(start)
                 # Older copies of OpenAI's specification call the list `result`.
                 yield bucket, rows(need(row, "result" if "result" in row else "results"), "results")
+        if every_day:
+            _all_told(window, seen)
+
+
+def _all_told(window: Window, seen: set[datetime]) -> None:
+    """Today may be missing while it is young: a provider begins its day when its books do."""
+    day = window.start
+    while day < window.end and day + _YOUNG <= window.now:
+        if day not in seen:
+            raise SourceError(
+                "schema",
+                f"the answer leaves out {day:%Y-%m-%d}, although every day was asked for; the last good figures are kept",
+            )
+        day += DAY
 
 
 async def counted(usage: AsyncIterator[Usage]) -> tuple[list[Usage], tuple[str, ...]]:

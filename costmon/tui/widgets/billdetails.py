@@ -23,14 +23,14 @@ _MOST = 6
 _MEANING = {
     "final": "final: the provider will not change it any more",
     "settling": "settling: it is over, and may still grow",
-    "partial": "partial: it is not over, or was read before it was",
+    "partial": "partial: it is not over, was read before it was, or lacks something",
     "stale": "stale: not final, and its source has not been read for long",
     "unknown": "unknown: there is no figure of the provider",
 }
 _MONTH = {
     "final": "final: no day of it will change any more",
     "settling": "settling: some of its days may still grow",
-    "partial": "partial: some of its days are not over, or were read before they were",
+    "partial": "partial: some of its days are not over, were read before they were, or lack something",
     "stale": "stale: some of its days are not final, and have not been read for long",
     "unknown": "unknown in part: some of its days have no figure",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -17,7 +18,7 @@ from costmon.sources.providers.polling.books import amounts
 from costmon.sources.providers.polling.rhythm import Standing
 from costmon.sources.providers.polling.rounds import check
 from costmon.sources.providers.protocol import Balance, Reading, SourceError, Usage
-from tests.sources.polling.kit import DAY, HOUR, NOW, Home, bucket, figure
+from tests.sources.polling.kit import DAY, HOUR, MINUTE, NOW, Home, bucket, figure
 
 PLAN = Standing("ok", 0)
 AMOUNTS = st.decimals(-(10**6), 10**6, places=12)
@@ -172,19 +173,75 @@ def test_token_counts_are_kept_when_an_answer_has_none(home):
 
 def test_a_balance_goes_on_while_it_stays_the_same(home):
     for amount in ("10.50", "10.5", "9", "9", "10.5"):
-        put(
-            home, Reading(balances=[Balance(Decimal(amount), "USD"), Balance(Decimal(70), "credits", "plan")])
-        )
+        told = [Balance(Decimal(amount), "USD"), Balance(Decimal(70), "credits", "plan")]
+        put(home, Reading(balances=told), after=10 * MINUTE)
     rows = home.rows(
-        "select unit, amount, (last_at - first_at) / ? from balance order by unit, first_at", HOUR
+        "select unit, amount, (last_at - first_at) / ? from balance order by unit, first_at", 10 * MINUTE
     )
     assert rows == [("USD", "10.5", 1), ("USD", "9", 1), ("USD", "10.5", 0), ("credits", "70", 4)]
 
 
-def test_a_balance_read_by_a_clock_that_was_ahead_does_not_stay_the_newest(home):
-    put(home, Reading(balances=[Balance(Decimal(5), "USD")]), after=30 * DAY)
-    put(home, Reading(balances=[Balance(Decimal(4), "USD")]), after=-29 * DAY)
+def test_a_balance_that_nobody_watched_for_a_while_leaves_a_gap_though_it_is_the_same(home):
+    for after in (0, 30 * MINUTE, 31 * MINUTE, 4 * DAY):
+        put(home, Reading(balances=[Balance(Decimal(5), "USD")]), after=after)
+    spans = home.rows("select (last_at - first_at) / ?, amount from balance order by first_at", MINUTE)
+    assert spans == [(30, "5"), (0, "5"), (0, "5")]
+
+
+def test_a_clock_that_is_set_back_deletes_nothing(home):
+    """A dead battery says 2020; when the clock is right again, everything known before still is."""
+    for amount in ("9", "8", "7"):
+        put(home, Reading(balances=[Balance(Decimal(amount), "USD")]), after=10 * MINUTE)
+    before = home.rows("select first_at, last_at, amount from balance order by first_at")
+    put(home, Reading(balances=[Balance(Decimal("6.5"), "USD")]), after=-300 * DAY)
+    put(home, Reading(balances=[Balance(Decimal("6.4"), "USD")]), after=10 * MINUTE)
+    put(home, Reading(balances=[Balance(Decimal(6), "USD")]), after=300 * DAY)
+    after = home.rows("select first_at, last_at, amount from balance order by first_at")
+    assert [row for row in after if row[2] in "987"] == before
+    assert [row[2] for row in after] == ["6.5", "6.4", "9", "8", "7", "6"]
+
+
+def test_a_balance_read_by_a_clock_that_was_ahead_goes_when_its_time_has_come(home):
+    """Rounds in the usual rhythm pass the moment it claims to be of: no round was made then."""
+    put(home, Reading(balances=[Balance(Decimal(5), "USD")]), after=HOUR)
+    put(home, Reading(balances=[Balance(Decimal(4), "USD")]), after=-59 * MINUTE)
+    assert home.rows("select amount from balance order by first_at") == [("4",), ("5",)]
+    for _ in range(6):
+        put(home, Reading(balances=[Balance(Decimal(4), "USD")]), after=10 * MINUTE)
     assert home.rows("select amount from balance") == [("4",)]
+
+
+def closed_days(*amounts: str | None) -> Reading:
+    """The days up to yesterday, oldest first, with what was spent on each; None: the answer has nothing of it."""
+    days = range(20 - len(amounts), 20)
+    told = [figure(amount, day=day) for day, amount in zip(days, amounts, strict=True) if amount is not None]
+    return Reading([bucket(day) for day in days] + [bucket(20)], told)
+
+
+def test_days_that_had_money_and_all_fall_to_nothing_at_once_are_not_believed(home):
+    put(home, closed_days("40", None, "45"))
+    good = home.rows("select * from figure order by start_at")
+    put(home, closed_days(None, None, None))
+    assert home.rows("select * from figure order by start_at") == good
+    (note,) = json.loads(home.source()["notes"])
+    assert "(2026-11-17 to 2026-11-19, $85.00)" in note
+    assert "kept as they were" in note
+    assert home.rows("select complete from figure_bucket order by start_at") == [(1,), (0,), (1,), (0,)]
+    read = home.rows("select fetched_at from figure_bucket order by start_at")
+    assert read[0] < read[1]  # what was kept was not read now
+    put(home, closed_days(None, None, "45"))  # one of several may well be taken back
+    assert home.total() == 45
+    assert home.source()["notes"] == "[]"
+
+
+def test_what_is_new_in_a_doubted_answer_is_kept_too(home):
+    put(home, closed_days("40"))
+    reading = closed_days(None)
+    put(home, replace(reading, figures=[figure("3")], balances=[Balance(Decimal(1), "USD")]))
+    assert home.total() == 43
+    assert home.value("select count(*) from balance") == 1
+    put(home, closed_days(None))  # and again: today's money, once seen, stays as well
+    assert home.total() == 43
 
 
 def test_what_was_read_after_another_round_took_over_is_dropped(home):

@@ -66,6 +66,7 @@ FAILURES = [
     (Answer(b"<html>hello</html>"), "schema"),
     (Answer(b'{"data": [{'), "schema"),
     (Answer({"data": [], "has_more": True, "next_page": None}), "schema"),
+    (Answer({"data": [], "has_more": False}), "schema"),
     (Answer({"data": [{"start_time": 1, "end_time": 86401, "results": []}], "has_more": False}), "schema"),
     (Answer(b""), "schema"),
 ]
@@ -263,9 +264,7 @@ def test_killed_in_the_middle_of_writing_nothing_is_half_written(make, server, m
     assert killed.returncode == -signal.SIGKILL
     assert home.dump() == good
     assert home.value("pragma integrity_check") == "ok"
-    assert home.source()["probe"] is not None  # its lease is left, for a minute
-    assert home.turn(by_hand=True).refused.why == "busy"
-    home.store.now = lambda: time.time_ns() // 1000 + 61_000_000
+    assert home.source()["probe"] is not None  # its lease is left, but its owner is gone
     assert home.turn(by_hand=True).booked
     assert home.total() == 2
 

@@ -174,3 +174,16 @@ async def test_what_is_never_in_the_figures_is_said() -> None:
     assert any("Priority Tier" in sentence for sentence in KIND.lacks)
     assert "organization" in KIND.key_from
     assert any("sk-ant-api03-abc".startswith(start) for start in KIND.wrong_keys)
+
+
+async def test_a_day_that_is_left_out_is_no_zero() -> None:
+    for data in (lambda days: [], lambda days: days[:-1]):
+
+        def shortened(body: Any, data: Any = data) -> Any:
+            return {**body, "data": data(body["data"])}
+
+        fake = Rewritten(FAKE, shortened)
+        with Server(fake, spent(), NOW) as server:
+            found = await refusal(server)
+        assert fake.fired
+        assert (found.state, "leaves out 2026-11-" in str(found)) == ("schema", True)

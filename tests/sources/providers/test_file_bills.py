@@ -56,6 +56,173 @@ def test_a_total_rounded_to_cents_is_still_the_sum(tmp_path: Path) -> None:
     assert sum(by_day(read_text(tmp_path, text)).values()) == Decimal("0.008")
 
 
+SUMS = (
+    *(
+        "Amount due",
+        "Balance due",
+        "Total due",
+        "Amount due on Dec 3, 2026",
+        "Amount due (USD)",
+        "Total (USD)",
+        "Total in USD",
+    ),
+    *(
+        "TOTAL:",
+        "Net",
+        "Subtotal",
+        "Sub-total",
+        "Net amount",
+        "Invoice total",
+        "Total amount due",
+        "Total charges",
+        "Total cost",
+    ),
+    *(
+        "Total excluding tax",
+        "Total excl. VAT",
+        "Total incl. VAT",
+        "Total (incl. VAT 10%)",
+        "Amount before tax",
+        "Total payable",
+    ),
+    *(
+        "합계 금액",
+        "합계금액",
+        "총액",
+        "총 금액",
+        "청구 금액",
+        "소계",
+        "합계 (부가세 제외)",
+        "Gesamtbetrag",
+        "Zwischensumme",
+        "Nettobetrag",
+    ),
+    *("Total HT", "合計金額", "ご請求額", "税込合計", "总计", "Outstanding balance"),
+)
+NO_COST = (
+    *(
+        "Amount paid",
+        "Payment received",
+        "Payment",
+        "Payment - thank you",
+        "Payments received on Nov 3",
+        "Total paid",
+    ),
+    *(
+        "Starting balance",
+        "Ending balance",
+        "Opening balance (USD)",
+        "Previous balance",
+        "Balance forward",
+        "Credit balance",
+    ),
+    *(
+        "Account balance as of Nov 1",
+        "Balance",
+        "Top-up",
+        "결제 금액",
+        "입금",
+        "이월 잔액",
+        "전월 미납금",
+        "Zahlungseingang",
+        "残高",
+    ),
+)
+
+
+@pytest.mark.parametrize("word", SUMS)
+def test_a_sum_by_any_name_counts_once_and_must_be_one(tmp_path: Path, word: str) -> None:
+    text = "date,description,cost\n2026-11-03,gpt-5,$7.00\n2026-11-04,gpt-5-mini,$5.00\n"
+    assert by_line(read_text(tmp_path, f'{text}2026-11-04,"{word}",$12.00\n')) == {"usage": 12}
+    assert by_line(read_text(tmp_path, f'{text},"{word}",$12.00\n')) == {"usage": 12}
+    assert "its total of 13.00 USD is not the sum of its lines" in refusal(
+        tmp_path, f'{text},"{word}",$13.00\n'
+    )
+
+
+@pytest.mark.parametrize("word", NO_COST)
+@pytest.mark.parametrize("amount", ["-$12.00", "$12.00"])
+def test_a_payment_or_a_balance_is_no_cost(tmp_path: Path, word: str, amount: str) -> None:
+    text = "date,description,cost\n2026-11-03,gpt-5,$7.00\n2026-11-04,gpt-5-mini,$5.00\n"
+    reading = read_text(tmp_path, f'{text}2026-11-19,"{word}",{amount}\n')
+    assert by_line(reading) == {"usage": 12}
+    assert [f"{bucket.start:%d}" for bucket in reading.buckets] == ["03", "04"]
+    assert reading.notes == [
+        f'bill.csv has payments or balances, which are no cost and do not count: "{word}"'
+    ]
+    sentence = refusal(tmp_path, f'date,description,cost\n2026-11-19,"{word}",$12.00\n')
+    assert "has nothing but payments and balances" in sentence
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *(
+            "gpt-5 total context",
+            "Payment processing fee",
+            "Payment API",
+            "Balance sheet model",
+            "Net search",
+            "Subtotals API",
+        ),
+        *(
+            "Sum-9B",
+            "Due diligence agent",
+            "Deposit photos API",
+            "Gross motor model",
+            "총액 계산기 API",
+            "Total Recall 7B",
+        ),
+    ],
+)
+def test_products_with_such_words_are_usage(tmp_path: Path, word: str) -> None:
+    text = f"date,description,cost\n2026-11-03,{word},$7.00\n2026-11-04,gpt,$5.00\n"
+    assert by_line(read_text(tmp_path, text)) == {"usage": 12}
+
+
+def test_a_column_of_states_tells_of_no_line(tmp_path: Path) -> None:
+    text = "date,description,status,cost\n2026-11-03,gpt,Due,$7.00\n2026-11-04,gpt,Payment,$5.00\n"
+    assert by_line(read_text(tmp_path, text)) == {"usage": 12}
+
+
+def test_a_whole_statement(tmp_path: Path) -> None:
+    """What is left to pay is what was used, after what was paid and what was left from before; and it may be due later."""
+    text = (
+        "date,description,amount\n2026-11-01,Starting balance,$3.00\n2026-11-03,gpt,$10.00\n2026-11-03,VAT 10%,$1.00\n"
+        ",Total excluding tax,$10.00\n,Total incl. VAT,$11.00\n2026-11-05,Payment received,{paid}\n"
+        "2026-12-15,Amount due,$4.00\n"
+    )
+    for paid in ("-$10.00", "$10.00"):
+        assert by_line(read_text(tmp_path, text.format(paid=paid))) == {"usage": 10, "tax": 1}
+    assert "its total of 4.00 USD is not the sum" in refusal(tmp_path, text.format(paid="-$9.00"))
+
+
+def test_a_sum_of_whole_dollars_is_exact(tmp_path: Path) -> None:
+    """Amounts of a currency without decimals may be rounded, each by half of one."""
+    text = "date,description,cost\n2026-11-03,gpt,{0}7\n2026-11-04,gpt,{0}5\n,Total,{0}{1}\n"
+    assert by_line(read_text(tmp_path, text.format("$", 12))) == {"usage": 12}
+    assert "is not the sum" in refusal(tmp_path, text.format("$", 13))
+    assert by_line(read_text(tmp_path, text.format("₩", 13))) == {"usage": 12}
+
+
+def test_total_tax_sums_up_tax_or_is_it(tmp_path: Path) -> None:
+    text = "date,description,cost\n2026-11-03,gpt,$10.00\n"
+    assert by_line(read_text(tmp_path, f"{text},Total tax,$1.00\n")) == {"usage": 10, "tax": 1}
+    state = f"{text}2026-11-03,State tax,$1.00\n2026-11-03,City tax,$2.00\n"
+    assert by_line(read_text(tmp_path, f"{state},Total tax,$3.00\n")) == {"usage": 10, "tax": 3}
+    assert "its total of 4.00 USD is not the sum" in refusal(tmp_path, f"{state},Total tax,$4.00\n")
+
+
+def test_a_summary_of_subtotal_tax_and_total(tmp_path: Path) -> None:
+    """The subtotal is what was used, but only where the total shows that the tax is on top of it."""
+    text = "month,description,amount\n2026-10,Subtotal,$10.00\n2026-10,VAT,$1.00\n2026-10,{word},{total}\n"
+    assert by_line(read_text(tmp_path, text.format(word="Total", total="$11.00"))) == {"usage": 10, "tax": 1}
+    assert "is not the sum" in refusal(tmp_path, text.format(word="Amount due", total="$10.00"))
+    assert "is not the sum" in refusal(
+        tmp_path, "month,description,amount\n2026-10,Total,$11.00\n2026-10,VAT,$1.00\n"
+    )
+
+
 def test_an_invoice_of_nothing_but_a_total_is_that_total(tmp_path: Path) -> None:
     assert by_day(read_text(tmp_path, "month,description,amount\n2026-10,Total,$12\n")) == {"2026-10-01": 12}
 

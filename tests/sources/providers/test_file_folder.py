@@ -15,9 +15,9 @@ import pytest
 from costmon.sources.providers.kinds.file import KIND
 from costmon.sources.providers.kinds.file import folder as folders
 from costmon.sources.providers.kinds.file.aside import aside
-from costmon.sources.providers.protocol import SourceError
+from costmon.sources.providers.protocol import Settings, SourceError
 from tests.sources.polling.kit import Home
-from tests.sources.providers.ask import NOW
+from tests.sources.providers.ask import NOW, days_until
 from tests.sources.providers.billing import SAVED, by_day, put, read, refusal
 
 
@@ -81,12 +81,80 @@ def test_two_files_for_the_same_days_are_never_added_up_nor_guessed_about(tmp_pa
     assert read(tmp_path).figures
 
 
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"invoice-00017_csv": "month,cost\n2026-10,$20\n", "invoice-00018_csv": "month,cost\n2026-10,$35\n"},
+        {"invoice-00017_csv": "month,cost\n2026-10,$20\n", "invoice-00018_csv": "month,cost\n2026-10,$20\n"},
+        {
+            "a_csv": "month,invoice number,cost\n2026-10,00017,$20\n",
+            "b_csv": "month,invoice number,cost\n2026-10,00018,$20\n",
+        },
+        {
+            "a_csv": "Invoice number,00017\n\nmonth,cost\n2026-10,$20\n",
+            "b_csv": "Invoice number,00018\n\nmonth,cost\n2026-10,$20\n",
+        },
+    ],
+)
+def test_two_invoices_for_a_month_are_told_apart_by_their_numbers(
+    tmp_path: Path, files: dict[str, str]
+) -> None:
+    """By name, column or head, even where they are alike: each needs a source of its own, and the sentence says so."""
+    put(tmp_path, **files)
+    sentence = refusal(tmp_path)
+    assert 'are two invoices ("00017" and "00018") for 2026-10-01' in sentence
+    assert "a folder of its own and add a source for it beside [source.google-bill]" in sentence
+    assert "adds such sources up" in sentence
+
+
+def test_the_same_invoice_again_counts_once_whatever_its_name(tmp_path: Path) -> None:
+    bill = "month,cost\n2026-10,$20\n"
+    put(tmp_path, **{"invoice-00017_csv": bill, "invoice-00017 (1)_csv": bill, "invoice 2026-10_csv": bill})
+    assert by_day(read(tmp_path)) == {"2026-10-01": 20}
+
+
+def test_tax_is_not_taken_out_twice(tmp_path: Path) -> None:
+    put(tmp_path, a_csv="date,description,cost\n2026-11-03,gpt,$10\n2026-11-03,VAT 10%,$1\n")
+    given = {option.name: option.default or "" for option in KIND.options} | {"folder": str(tmp_path)}
+    settings = Settings("google-bill", "google", "", given, Decimal("0.1"))
+    with pytest.raises(SourceError) as caught:
+        asyncio.run(KIND.fetch(None, settings, days_until(NOW, 3)))  # type: ignore[arg-type]
+    assert caught.value.state == "config"
+    assert str(caught.value) == (
+        "a.csv has tax in a line of its own, and tax_included in [source.google-bill] would take it out of the other lines "
+        "once more; remove tax_included"
+    )
+    put(tmp_path, a_csv="date,description,cost\n2026-11-03,gpt,$10\n2026-11-03,VAT 0%,$0\n")
+    asyncio.run(KIND.fetch(None, settings, days_until(NOW, 3)))  # type: ignore[arg-type]
+
+
 def test_a_file_that_cannot_be_read_makes_the_sum_partial_and_is_named(tmp_path: Path) -> None:
     put(tmp_path, a_csv=days(1, 3), b_csv="date,cost\n2026-11-09,rubbish\n")
     reading = read(tmp_path)
     assert sum(by_day(reading).values()) == 6
     assert (reading.partial, reading.whole) == (True, False)
-    assert reading.notes == ['left out: b.csv:2: "rubbish" is no amount']
+    assert reading.notes == [
+        'left out: b.csv:2: "rubbish" is no amount; its days are not known, so any day may be incomplete'
+    ]
+
+
+def test_the_days_of_a_file_that_cannot_be_read_are_named_where_they_are_known(tmp_path: Path) -> None:
+    """By what it said before it broke, and by its name."""
+    put(tmp_path, a_csv=days(1, 3), b_csv=days(4, 5), c_csv=days(9, 9))
+    assert not read(tmp_path).partial
+    put(
+        tmp_path,
+        saved=SAVED + timedelta(seconds=1),
+        **{"b_csv": "half a downl", "c_csv": "x", "google 2026-10_csv": "x"},
+    )
+    reading = read(tmp_path)
+    assert reading.partial
+    ends = [note.rpartition("; ")[2] for note in reading.notes]
+    assert ends == [
+        "2026-11-04 to 2026-11-05 may be incomplete",
+        "2026-11-09 may be incomplete",
+        "2026-10-01 to 2026-10-31 may be incomplete",
+    ]
 
 
 def test_with_nothing_that_can_be_read_the_round_fails(tmp_path: Path) -> None:
@@ -125,7 +193,8 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     put(tmp_path, a_csv=days(1, 3))
     (tmp_path / "b.csv").symlink_to(tmp_path / "b.csv")
     assert read(tmp_path).notes == [
-        "left out: b.csv: cannot be read; check that it is a file and who may read it"
+        "left out: b.csv: cannot be read; check that it is a file and who may read it; its days are not known, so any day "
+        "may be incomplete"
     ]
 
 
@@ -133,7 +202,9 @@ def test_a_file_or_a_folder_too_large_is_named(tmp_path: Path, monkeypatch: pyte
     put(tmp_path, a_csv=days(1, 3))
     with (tmp_path / "huge.csv").open("wb") as huge:
         huge.truncate(folders.MAX_BYTES + 1)
-    assert read(tmp_path).notes == ["left out: huge.csv: has over 16 MB; download a shorter period"]
+    assert read(tmp_path).notes == [
+        "left out: huge.csv: has over 16 MB; download a shorter period; its days are not known, so any day may be incomplete"
+    ]
     monkeypatch.setattr(folders, "MAX_FILES", 1)
     assert "over 1 files" in refusal(tmp_path)
 

@@ -7,8 +7,10 @@ import json
 import subprocess
 import sys
 import zlib
+from base64 import b64encode
 from decimal import Decimal
 from socket import socket
+from urllib.parse import quote
 
 import pytest
 
@@ -286,3 +288,38 @@ def test_the_sentence_does_not_repeat_what_was_sent() -> None:
         with pytest.raises(strict.BodyError) as caught:
             strict.parse(body.encode())
         assert "CANARY" not in str(caught.value)
+
+
+async def test_what_repeats_the_key_is_redacted_and_every_number_kept() -> None:
+    """Values and field names in any form, in successes and in errors; numbers and everything else stay as they are."""
+    answer = {
+        "amount": Decimal("0.10000000000000000001"),
+        "count": 10**25,
+        "names": ["a", KEY, KEY.upper(), quote(KEY, safe=""), f"Bearer {KEY}"],
+        KEY: {"text": b64encode(KEY.encode()).decode(), "none": None, "yes": True},
+        "plain": "projekt-ü",
+    }
+    with Server(FAKE) as server:
+        server.faults.append(Answer(answer))
+        assert await ask(server.url) == {
+            "amount": Decimal("0.10000000000000000001"),
+            "count": 10**25,
+            "names": ["a", "•••", "•••", "•••", "•••"],
+            "•••": {"text": "•••", "none": None, "yes": True},
+            "plain": "projekt-ü",
+        }
+        server.faults.append(Answer({KEY: 1, KEY.upper(): 2}))
+        assert "has a field twice" in str(await refused(server.url))
+        spelled = KEY.lower().replace("-", "_").encode()
+        server.faults.append(Answer(b'{"%s": 1, "%s": 2}' % (spelled, spelled)))
+        assert "has a field twice" in str(await refused(server.url))
+        server.faults.append(Answer(b'{"%s": 1, "%s": 2}' % (b"a" * 41, b"a" * 41)))
+        assert "has a field twice" in str(await refused(server.url))
+
+
+async def test_a_key_is_found_anywhere_in_a_large_answer() -> None:
+    """Also where two of the pieces meet in which it is looked through."""
+    with Server(FAKE) as server:
+        for size in (262_144 - 10, 262_144, 262_144 + 10, 3 * 262_144 - len(KEY)):
+            server.faults.append(Answer(["a" * (size - 20), KEY]))
+            assert (await ask(server.url))[1] == "•••", size

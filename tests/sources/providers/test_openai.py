@@ -32,10 +32,14 @@ def one_row(**fields: Any) -> Rewritten:
         "api_key_id": None,
     }
     start = int(NOW.replace(hour=0, minute=0).timestamp())
-    day = {"object": "bucket", "start_time": start, "end_time": start + 86_400, "results": [row | fields]}
+    days = [
+        {"object": "bucket", "start_time": at, "end_time": at + 86_400, "results": []}
+        for at in (start - 2 * 86_400, start - 86_400, start)
+    ]
+    days[-1]["results"] = [row | fields]
 
     def rewrite(body: Any) -> Any:
-        return {**body, "data": [day]} if "costs" in repr(body) else {**body, "data": []}
+        return {**body, "data": days} if "costs" in repr(body) else {**body, "data": []}
 
     return Rewritten(FAKE, rewrite)
 
@@ -206,3 +210,31 @@ def _request(path: str) -> Request:
         for name, at in (("start_time", window.start), ("end_time", window.end))
     ]
     return Request("GET", path, query, {"authorization": f"Bearer {FAKE.key}"}, b"")
+
+
+@pytest.mark.parametrize("left_out", [0, 1, 2])
+async def test_a_day_that_is_left_out_is_no_zero(left_out: int) -> None:
+    """Every day is told, also one without costs; the whole list may not be empty either."""
+
+    def shortened(body: Any) -> Any:
+        return {**body, "data": [day for at, day in enumerate(body["data"]) if at != left_out]}
+
+    fake = Rewritten(FAKE, shortened)
+    with Server(fake, spent(), NOW) as server:
+        found = await refusal(server)
+    assert fake.fired
+    assert found.state == "schema"
+    assert f"leaves out 2026-11-{18 + left_out}" in str(found)
+
+
+async def test_today_may_be_missing_only_while_it_is_young() -> None:
+    def yesterday(body: Any) -> Any:
+        return {**body, "data": body["data"][:-1]}
+
+    for minute, told in ((5, True), (59, True), (60, False)):
+        now = NOW.replace(hour=0, minute=0) + timedelta(minutes=minute)
+        with Server(Rewritten(FAKE, yesterday), spent(), now) as server:
+            if told:
+                assert len((await read(KIND, server)).buckets) == 2
+            else:
+                assert "leaves out 2026-11-20" in str(await refusal(server))

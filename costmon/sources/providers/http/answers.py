@@ -7,7 +7,7 @@ The body of an error is never quoted, because some providers repeat the key in i
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -43,13 +43,19 @@ def explained(kind: Kind, status: int, body: Any) -> SourceError | None:
         return None
 
 
-def redirected(kind: Kind, status: int, location: str) -> SourceError:
-    """A redirect is never followed: the key would go where somebody else says."""
+def redirected(
+    kind: Kind, status: int, location: str, tells: Callable[[str], bool] | None = None
+) -> SourceError:
+    """A redirect is never followed: the key would go where somebody else says. `tells`: a host that it says yes to gives
+    the key away, and is not named."""
     try:
-        host = clean(urlsplit(location).hostname or "", 100)
+        whole = urlsplit(location).hostname or ""
     except ValueError:
-        host = ""
-    where = f"to {host}" if host and host.isascii() else "to another place"
+        whole = ""
+    # Judged before it is cut: half a key would pass.
+    named = whole.isascii() and not (tells is not None and tells(whole))
+    host = clean(whole, 100) if named else ""
+    where = f"to {host}" if host else "to another place"
     return SourceError(
         "schema",
         f"{kind.title} sends costmon on {where} (status {status}), which it does not follow with a key; check base_url, "

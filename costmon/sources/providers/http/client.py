@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -72,7 +72,7 @@ async def connect(
         trust_env=False,
         follow_redirects=False,
     ) as inner:
-        yield _Client(inner, kind, settings, main, further, traffic)
+        yield _Client(inner, kind, settings, main, further, traffic, secret.shows_in if secret else None)
 
 
 class _Client:
@@ -84,7 +84,9 @@ class _Client:
         main: Base,
         further: tuple[Base, ...],
         traffic: Traffic,
+        tells: Callable[[str], bool] | None,
     ) -> None:
+        self._tells = tells
         self._inner, self._kind, self._settings = inner, kind, settings
         self._main, self._further, self._traffic = main, further, traffic
 
@@ -156,7 +158,7 @@ class _Client:
                 raise self._schema(
                     response, "is a web page; check base_url, or whether the network wants a login first"
                 )
-            parsed = strict.parse(raw)
+            parsed = strict.parse(raw, self._tells)
         except strict.BodyError as error:
             problem = f"{error}; the last good figures are kept"
         else:
@@ -169,10 +171,10 @@ class _Client:
     async def _error(self, response: httpx.Response) -> SourceError:
         status, headers, now = response.status_code, response.headers, datetime.now(UTC)
         if status < 400:
-            return redirected(self._kind, status, response.extensions.get(LOCATION, ""))
+            return redirected(self._kind, status, response.extensions.get(LOCATION, ""), self._tells)
         try:
             async with asyncio.timeout(_ERROR_BODY_S):
-                parsed = strict.parse(await bodies.read(response, self._count, _ERROR_BODY))
+                parsed = strict.parse(await bodies.read(response, self._count, _ERROR_BODY), self._tells)
         except Exception:
             # The status says enough, whatever became of the body.
             parsed = None

@@ -44,7 +44,7 @@ async def fetch(client: Client, settings: Settings, window: Window) -> Reading:
     """Costs by day, workspace and description, with their model; tokens by day, workspace, key and model."""
     buckets: list[Bucket] = []
     figures: list[Figure] = []
-    async for bucket, results in _days(client, settings, _COSTS, window, _COSTS_BY):
+    async for bucket, results in _days(client, settings, _COSTS, window, _COSTS_BY, every_day=True):
         buckets.append(bucket)
         figures += [_figure(bucket, row) for row in results]
     usage, notes = await counted(_usage(client, settings, window))
@@ -65,14 +65,20 @@ async def _usage(client: Client, settings: Settings, window: Window) -> AsyncIte
 
 
 def _days(
-    client: Client, settings: Settings, path: str, window: Window, by: tuple[str, ...]
+    client: Client,
+    settings: Settings,
+    path: str,
+    window: Window,
+    by: tuple[str, ...],
+    *,
+    every_day: bool = False,
 ) -> AsyncIterator[tuple[Bucket, list[dict[str, Any]]]]:
     async def ask(part: Window, cursor: str) -> Any:
         query = _query(part, by)
         whole = [*query, ("page", cursor)] if cursor else query
         return await client.get(path, whole, headers=_version(settings))
 
-    return enveloped(ask, parts(window, _MOST), ("starting_at", "ending_at"), instant)
+    return enveloped(ask, parts(window, _MOST), ("starting_at", "ending_at"), instant, every_day=every_day)
 
 
 def _query(window: Window, by: tuple[str, ...]) -> list[tuple[str, str]]:

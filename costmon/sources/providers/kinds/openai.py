@@ -38,7 +38,7 @@ async def fetch(client: Client, settings: Settings, window: Window) -> Reading:
     """Costs by day, line item, project and key; tokens by day, model, project and key."""
     buckets: list[Bucket] = []
     figures: list[Figure] = []
-    async for bucket, results in _days(client, "/organization/costs", window, _COSTS_BY):
+    async for bucket, results in _days(client, "/organization/costs", window, _COSTS_BY, every_day=True):
         buckets.append(bucket)
         figures += [_figure(bucket, row) for row in results]
     usage, notes = await counted(_usage(client, window))
@@ -59,13 +59,13 @@ async def _usage(client: Client, window: Window) -> AsyncIterator[Usage]:
 
 
 def _days(
-    client: Client, path: str, window: Window, by: tuple[str, ...]
+    client: Client, path: str, window: Window, by: tuple[str, ...], *, every_day: bool = False
 ) -> AsyncIterator[tuple[Bucket, list[dict[str, Any]]]]:
     async def ask(part: Window, cursor: str) -> Any:
         query = _query(part, by)
         return await client.get(path, [*query, ("page", cursor)] if cursor else query)
 
-    return enveloped(ask, parts(window, _MOST), ("start_time", "end_time"), unix)
+    return enveloped(ask, parts(window, _MOST), ("start_time", "end_time"), unix, every_day=every_day)
 
 
 def _query(window: Window, by: tuple[str, ...]) -> list[tuple[str, str]]:

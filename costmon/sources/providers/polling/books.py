@@ -13,13 +13,14 @@ from decimal import Context, Decimal
 from fractions import Fraction
 
 from costmon.shim.events import clean
-from costmon.shim.money import NANO, divide_half_even, to_nano
-from costmon.shim.timestamps import to_us
+from costmon.shim.money import NANO, divide_half_even, format_money, to_nano
+from costmon.shim.timestamps import to_datetime, to_us
 from costmon.sources.providers.http import Traffic
-from costmon.sources.providers.polling.breaker import about, holds
+from costmon.sources.providers.polling import accounts, balances
+from costmon.sources.providers.polling.breaker import about, holds, note
 from costmon.sources.providers.polling.rhythm import HOUR_US, Standing
 from costmon.sources.providers.polling.rounds import Polled
-from costmon.sources.providers.protocol import TAX, USAGE, Balance, Figure, Reading, SourceError, Usage
+from costmon.sources.providers.protocol import TAX, USAGE, Figure, Reading, SourceError, Usage
 
 _MAX_TEXT = 200
 _MAX_REASON = 500
@@ -37,16 +38,25 @@ def register(db: sqlite3.Connection, polled: Sequence[Polled]) -> None:
 
     Figures wait for their source to come back; under another kind it starts afresh, as they are another provider's.
     """
-    kinds: dict[str, str] = dict(db.execute("select name, kind from source"))
+    present = {
+        name: f"{kind} {about(db, name).get('figures_of') or ''}".strip()
+        for name, kind in db.execute("select name, kind from source").fetchall()
+    }
     off = _switched_off(db)
     wanted = {one.name: one for one in polled if one.source.enabled}
-    left = {name: kind for name, kind in (off | kinds).items() if name not in wanted}
+    left = {name: what for name, what in (off | present).items() if name not in wanted}
     for name, one in wanted.items():
-        if kinds.get(name, off.get(name, one.source.kind)) != one.source.kind:
+        kind, _, account = (off | present).get(name, one.source.kind).partition(" ")
+        if kind != one.source.kind:
             _forget(db, name)
         _describe(db, one)
-    for name in kinds.keys() & left.keys():
+        if kind == one.source.kind and name not in present and account:
+            note(db, name, figures_of=account)
+    gone = present.keys() & left.keys()
+    for name in gone:
         db.execute("delete from source where name = ?", (name,))
+    if gone:  # one that read the same account as one of these is free to
+        db.execute("update source set next_at = null where state = 'config'")
     if left != off:
         db.execute(
             "insert into setting values (?1, ?2) on conflict (key) do update set value = ?2",
@@ -55,7 +65,7 @@ def register(db: sqlite3.Connection, polled: Sequence[Polled]) -> None:
 
 
 def _switched_off(db: sqlite3.Connection) -> dict[str, str]:
-    """The kinds of sources whose figures are here, but which are not in the config now."""
+    """Sources whose figures are here, but which are not in the config now: their kind, and the figures' account."""
     row = db.execute("select value from setting where key = ?", (_OFF,)).fetchone()
     return dict(json.loads(row[0])) if row is not None else {}
 
@@ -70,23 +80,32 @@ def book(
     traffic: Traffic,
     *,
     wide: bool = False,
+    account: str = "",
 ) -> bool:
-    """Write what the round `probe` brought home; False when another round has taken over: then only its traffic counts."""
-    count(db, polled.name, now, traffic, failed=False)
-    if not holds(db, polled.name, probe):
+    """Write what the round `probe` brought home; False when another round has taken over: then only its traffic counts.
+
+    account: whose figures they are; those of another one go.
+    """
+    name = polled.name
+    count(db, name, now, traffic, failed=False)
+    if not holds(db, name, probe):
         return False
-    _write_figures(db, polled, reading, now)
-    _write_usage(db, polled.name, reading)
-    for balance in reading.balances:
-        _write_balance(db, polled.name, balance, now)
-    notes = [clean(note, _MAX_REASON) for note in reading.notes][:_MAX_NOTES]
+    if accounts.is_other(db, name, account):
+        accounts.drop(db, name)
+    doubt = _write_figures(db, polled, reading, now)
+    _write_usage(db, name, reading)
+    balances.write(db, polled, reading.balances, now)
+    notes = [clean(text, _MAX_REASON) for text in (*filter(None, [doubt]), *reading.notes)][:_MAX_NOTES]
     db.execute(
         "update source set state = 'ok', reason = '', status_code = null, polled_at = ?1, ok_at = ?1, next_at = ?2,"
         " failures = 0, opened_at = null, probe = null, probe_until = null, notes = ?3 where name = ?4",
-        (now, plan.next_at, json.dumps(notes, ensure_ascii=False), polled.name),
+        (now, plan.next_at, json.dumps(notes, ensure_ascii=False), name),
     )
-    if wide:
-        _note(db, polled.name, wide_at=now)
+    note(db, name, doubted=bool(doubt))
+    if account:
+        note(db, name, figures_of=account)
+    if wide and not doubt:
+        note(db, name, wide_at=now)
     return True
 
 
@@ -117,19 +136,62 @@ def book_failure(
 # --- figures ---
 
 
-def _write_figures(db: sqlite3.Connection, polled: Polled, reading: Reading, now: int) -> None:
+def oldest(db: sqlite3.Connection, name: str) -> datetime | None:
+    """When the oldest bucket of the source begins."""
+    (start,) = db.execute("select min(start_at) from figure_bucket where source = ?", (name,)).fetchone()
+    return None if start is None else to_datetime(start)
+
+
+def _write_figures(db: sqlite3.Connection, polled: Polled, reading: Reading, now: int) -> str:
+    """Returns why the answer is doubted, '' if it is not."""
     share = polled.source.tax_included
     of: dict[Span, list[Figure]] = {_span(bucket.start, bucket.end): [] for bucket in reading.buckets}
     for figure in reading.figures:
         of[_span(figure.start, figure.end)].append(figure)
     if reading.whole:
         _clear_others(db, polled.name, of)
+    new = {span: amounts(figures, share) for span, figures in of.items()}
+    fallen = {} if reading.whole else _fallen(db, polled.name, new, now)
+    partial = reading.partial or bool(fallen)
     for bucket in reading.buckets:
         span = _span(bucket.start, bucket.end)
-        new = amounts(of[span], share)
-        if reading.whole or not reading.partial or not _is_less(db, polled.name, span, new):
-            complete = bucket.complete and not reading.partial
-            _write_bucket(db, polled.name, span, new, now, complete=complete)
+        if span in fallen or (fallen and not _covers(new[span], _held(db, polled.name, span))):
+            continue
+        if reading.whole or not partial or not _is_less(db, polled.name, span, new[span]):
+            complete = bucket.complete and not partial
+            _write_bucket(db, polled.name, span, new[span], now, complete=complete)
+    return _doubt(fallen) if fallen else ""
+
+
+def _fallen(
+    db: sqlite3.Connection, name: str, new: dict[Span, dict[Key, int]], now: int
+) -> dict[Span, dict[Key, int]]:
+    """What is on file of the closed buckets with money, if the answer has none in any of them; else nothing.
+
+    A provider that loses its records answers like one of whom nothing was ever bought.
+    """
+    found = {}
+    for span, amounts_of in new.items():
+        if span[1] <= now and any((held := _held(db, name, span)).values()):
+            if any(amounts_of.values()):
+                return {}
+            found[span] = held
+    return found
+
+
+def _doubt(fallen: dict[Span, dict[Key, int]]) -> str:
+    sums: dict[str, int] = {}
+    for held in fallen.values():
+        for key, nano in held.items():
+            if key[0] == USAGE:
+                sums[key[-1]] = sums.get(key[-1], 0) + nano
+    money = " + ".join(format_money(nano, currency) for currency, nano in sorted(sums.items()) if nano)
+    first, last = (to_datetime(span[0]) for span in (min(fallen), max(fallen)))
+    days = f"{first:%Y-%m-%d}" if first == last else f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"
+    return (
+        f"the last answer tells nothing of all that was billed before ({days}{f', {money}' if money else ''}), which is "
+        "not believed: these figures are kept as they were; compare them with the provider's own page"
+    )
 
 
 def _is_less(db: sqlite3.Connection, name: str, span: Span, new: dict[Key, int]) -> bool:
@@ -215,16 +277,6 @@ def _held(db: sqlite3.Connection, name: str, span: Span) -> dict[Key, int]:
     return {(row[0], row[1], row[2], row[3], row[4], row[5]): row[6] for row in rows}
 
 
-def _keep_only(db: sqlite3.Connection, name: str, spans: set[Span]) -> None:
-    """A bill that was taken out of its folder is no longer known."""
-    for other in db.execute(
-        "select start_at, end_at from figure_bucket where source = ?", (name,)
-    ).fetchall():
-        if tuple(other) not in spans:
-            for table in ("figure", "figure_bucket"):
-                _delete(db, table, name, other)
-
-
 def _clear_others(db: sqlite3.Connection, name: str, kept: Container[Span]) -> None:
     """What the source no longer has: a bill that was taken out of its folder."""
     for span in db.execute("select start_at, end_at from figure_bucket where source = ?", (name,)).fetchall():
@@ -245,7 +297,7 @@ def _clear_overlapping(db: sqlite3.Connection, name: str, span: Span) -> None:
                 _delete(db, table, name, other)
 
 
-# --- usage and balances ---
+# --- usage ---
 
 
 def _write_usage(db: sqlite3.Connection, name: str, reading: Reading) -> None:
@@ -278,48 +330,6 @@ def _grouped(parts: Iterable[Usage]) -> dict[tuple[str, ...], list[int | None]]:
     return found
 
 
-def _write_balance(db: sqlite3.Connection, name: str, balance: Balance, now: int) -> None:
-    """The newest row goes on while nothing of it changes."""
-    key = (name, clean(balance.label, _MAX_TEXT), clean(balance.unit, _MAX_TEXT))
-    where = "source = ? and label = ? and unit = ?"
-    # A clock that was ahead left a row of the future, which would stay the newest.
-    db.execute(f"delete from balance where {where} and first_at > ?", (*key, now))  # noqa: S608
-    last = db.execute(
-        "select first_at, amount, limit_amount, resets_at, per_hour, spendable from balance"  # noqa: S608
-        f" where {where} order by first_at desc limit 1",
-        key,
-    ).fetchone()
-    resets_at = to_us(balance.resets_at) if balance.resets_at is not None else None
-    values = (
-        _plain(balance.amount),
-        _plain(balance.limit),
-        resets_at,
-        _plain(balance.per_hour),
-        int(balance.spendable),
-    )
-    if last is not None and (tuple(last[1:]) == values or last[0] == now):
-        db.execute(
-            "update balance set last_at = ?, amount = ?, limit_amount = ?, resets_at = ?, per_hour = ?, spendable = ?"  # noqa: S608
-            f" where {where} and first_at = ?",
-            (now, *values, *key, last[0]),
-        )
-        return
-    db.execute(
-        "insert into balance (source, label, unit, first_at, last_at, amount, limit_amount, resets_at, per_hour,"
-        " spendable) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (*key, now, now, *values),
-    )
-
-
-def _plain(value: Decimal | None) -> str | None:
-    """All its digits without an exponent, and no zeros behind them: the same amount is the same text."""
-    if value is None:
-        return None
-    text = format(value, "f")
-    text = text.rstrip("0").rstrip(".") if "." in text else text
-    return "0" if text in ("-0", "") else text
-
-
 # --- the source's row ---
 
 
@@ -333,7 +343,7 @@ def _describe(db: sqlite3.Connection, polled: Polled) -> None:
     )
     if kind is None:
         return
-    _note(
+    note(
         db,
         polled.name,
         title=kind.title,
@@ -343,15 +353,6 @@ def _describe(db: sqlite3.Connection, polled: Polled) -> None:
         overlaps=kind.overlaps,
         fee=[str(kind.fee[0]), kind.fee[1]] if kind.fee is not None else None,
     )
-
-
-def _note(db: sqlite3.Connection, name: str, **values: object) -> None:
-    known = about(db, name)
-    noted = known | values
-    if noted != known:
-        db.execute(
-            "update source set about = ? where name = ?", (json.dumps(noted, ensure_ascii=False), name)
-        )
 
 
 def _forget(db: sqlite3.Connection, name: str) -> None:

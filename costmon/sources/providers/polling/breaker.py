@@ -10,11 +10,13 @@ import asyncio
 import json
 import sqlite3
 import time
+import uuid
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from costmon.errors import LedgerBusy
 from costmon.shim.locks import jitter_s
+from costmon.shim.owner import is_gone, owner
 from costmon.sources.providers.polling.rhythm import HOUR_US, LEASE_US, NotNow, Rhythm, Standing, entry
 
 WAIT_S = 10.0
@@ -61,6 +63,26 @@ def about(db: sqlite3.Connection, name: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def note(db: sqlite3.Connection, name: str, **values: object) -> None:
+    """Add to what the ledger notes about the source `name`."""
+    known = about(db, name)
+    noted = known | values
+    if noted != known:
+        db.execute(
+            "update source set about = ? where name = ?", (json.dumps(noted, ensure_ascii=False), name)
+        )
+
+
+def new_probe() -> str:
+    """A name for a round, which tells whose it is."""
+    return f"{owner()} {uuid.uuid4().hex}"
+
+
+def is_dead(probe: str | None) -> bool:
+    """Whether the process of the round `probe` is surely gone: its lease holds nobody up."""
+    return probe is not None and is_gone(probe.partition(" ")[0])
+
+
 def rounds_this_hour(db: sqlite3.Connection, name: str, now: int) -> int:
     """How many rounds began since the clock's hour did."""
     row = db.execute(
@@ -85,6 +107,8 @@ def take(
     setup, keys: what the round is asked with; a source that fails is asked at once when either is another than before.
     """
     at, known = standing(db, name), about(db, name)
+    if is_dead(at.probe):
+        at = at._replace(probe=None, probe_until=None)
     changed = known.get("setup") != setup or (at.state != "ok" and known.get("keys") != keys and not by_hand)
     refused = entry(at, rhythm, now, rounds_this_hour(db, name, now), by_hand=by_hand, changed=changed)
     if refused is not None:

@@ -95,6 +95,8 @@ class Keeper:
         if wanted is not None:
             await transaction(store.db, lambda: books.register(store.db, wanted))
             await self._adopt([one for one in wanted if one.source.enabled and may_ask(self.home, one)])
+            for running in self._running.values():
+                running.wake.set()  # what one of them waited for may have changed with another
         keys = keys_changed(store.db)
         rekeyed, self._keys_seen = keys != self._keys_seen, keys
         for running in self._running.values():

@@ -6,7 +6,8 @@ import asyncio
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -15,6 +16,7 @@ from typing import NoReturn
 from urllib.parse import urlsplit
 
 from costmon.config.values import Source
+from costmon.credentials import Secret
 from costmon.shim.clock import is_demo
 from costmon.sources.providers import access, http
 from costmon.sources.providers.polling.rhythm import SECOND_US, Rhythm
@@ -118,16 +120,36 @@ def key_version(polled: Polled, keys_changed: str, process: str) -> str:
     return keys_changed
 
 
-async def read(polled: Polled, window: Window, traffic: http.Traffic, limit_s: float = LIMIT_S) -> Reading:
+async def key(polled: Polled, limit_s: float = LIMIT_S) -> Secret | None:
+    """The source's key, None where it needs none. Raises SourceError."""
+    kind, settings = _usable(polled)
+    async with _within(limit_s, kind):
+        return await access.key_of(kind, settings, polled.source)
+
+
+async def read(
+    polled: Polled, secret: Secret | None, window: Window, traffic: http.Traffic, limit_s: float = LIMIT_S
+) -> Reading:
     """Ask for the window, within `limit_s`. Raises SourceError; `traffic` tells what was sent even then."""
-    kind, settings = polled.kind, polled.settings
-    if kind is None or settings is None:
+    kind, settings = _usable(polled)
+    async with _within(limit_s, kind), http.connect(kind, settings, secret, traffic) as client:
+        reading = await kind.fetch(client, settings, window)
+    check(reading, window.now)
+    return reading
+
+
+def _usable(polled: Polled) -> tuple[Kind, Settings]:
+    if polled.kind is None or polled.settings is None:
         raise polled.problem or SourceError("config", f'the source "{polled.name}" has no kind')
+    return polled.kind, polled.settings
+
+
+@asynccontextmanager
+async def _within(limit_s: float, kind: Kind) -> AsyncIterator[None]:
+    """Every failure inside becomes a SourceError without the words of what failed."""
     try:
         async with asyncio.timeout(limit_s):
-            secret = await access.key_of(kind, settings, polled.source)
-            async with http.connect(kind, settings, secret, traffic) as client:
-                reading = await kind.fetch(client, settings, window)
+            yield
     except SourceError:
         raise
     except TimeoutError:
@@ -140,8 +162,6 @@ async def read(polled: Polled, window: Window, traffic: http.Traffic, limit_s: f
             f'the source kind "{kind.name}" failed at this answer ({type(error).__name__}); update costmon, or the '
             "package it comes from",
         ) from None
-    check(reading, window.now)
-    return reading
 
 
 def check(reading: Reading, now: datetime) -> None:

@@ -16,10 +16,10 @@ from typing import NamedTuple
 from costmon.errors import LedgerBusy
 from costmon.shim.timestamps import to_datetime
 from costmon.sources.providers.http import Traffic
-from costmon.sources.providers.polling import books, breaker
+from costmon.sources.providers.polling import accounts, books, breaker
 from costmon.sources.providers.polling.breaker import transaction
 from costmon.sources.providers.polling.rhythm import NotNow, after_failure, after_success
-from costmon.sources.providers.polling.rounds import LIMIT_S, Polled, key_version, read
+from costmon.sources.providers.polling.rounds import LIMIT_S, Polled, key, key_version, read
 from costmon.sources.providers.polling.windows import is_wide, window
 from costmon.sources.providers.protocol import Reading, SourceError, Window
 from costmon.store import Store
@@ -55,7 +55,7 @@ class Turner:
 
     async def take(self, polled: Polled, *, by_hand: bool = False) -> Turn:
         """One turn; `polled` has its row. Raises LedgerError and sqlite3.Error; what the provider does is never raised."""
-        db, probe = self.store.db, uuid.uuid4().hex
+        db, probe = self.store.db, breaker.new_probe()
         keys = key_version(polled, keys_changed(db), _PROCESS)
         begun = self.store.now()
         refused = await transaction(
@@ -70,9 +70,11 @@ class Turner:
         try:
             async with self._holding(polled.name, probe, traffic):
                 try:
-                    asked, wide = self._window(polled)
-                    reading = await read(polled, asked, traffic, self.limit_s)
-                    return await self._book(polled, reading, probe, traffic, wide=wide)
+                    secret = await key(polled, self.limit_s)
+                    account = await self._claim(polled, accounts.fingerprint(db, polled, secret))
+                    asked, wide = self._window(polled, account)
+                    reading = await read(polled, secret, asked, traffic, self.limit_s)
+                    return await self._book(polled, reading, probe, traffic, wide=wide, account=account)
                 except SourceError as error:
                     return await self._fail(polled, error, probe, traffic)
         except BaseException:
@@ -81,22 +83,36 @@ class Turner:
                 self._give_up(polled.name, probe, traffic)
             raise
 
-    def _window(self, polled: Polled) -> tuple[Window, bool]:
+    async def _claim(self, polled: Polled, account: str) -> str:
+        """`account` itself, unless another source reads it."""
+        db = self.store.db
+        await transaction(db, lambda: accounts.claim(db, polled.name, account))
+        other = accounts.taken_by(db, polled.name, account)
+        if other:
+            raise accounts.twice(other)
+        return account
+
+    def _window(self, polled: Polled, account: str) -> tuple[Window, bool]:
         if polled.kind is None:
             raise polled.problem or SourceError("config", f'the source "{polled.name}" has no kind')
         now = to_datetime(self.store.now())
         at = breaker.about(self.store.db, polled.name).get("wide_at")
         wide_at: datetime | None = to_datetime(at) if isinstance(at, int) else None
-        return window(now, wide_at, polled.kind.settles_after), is_wide(now, wide_at)
+        since = None
+        if accounts.is_other(self.store.db, polled.name, account):
+            wide_at, since = None, books.oldest(self.store.db, polled.name)
+        return window(now, wide_at, polled.kind.settles_after, since), is_wide(now, wide_at)
 
     async def _book(
-        self, polled: Polled, reading: Reading, probe: str, traffic: Traffic, *, wide: bool
+        self, polled: Polled, reading: Reading, probe: str, traffic: Traffic, *, wide: bool, account: str
     ) -> Turn:
         now = self.store.now()
         plan = after_success(polled.rhythm, now, self._chance())
         booked = await transaction(
             self.store.db,
-            lambda: books.book(self.store.db, polled, reading, now, probe, plan, traffic, wide=wide),
+            lambda: books.book(
+                self.store.db, polled, reading, now, probe, plan, traffic, wide=wide, account=account
+            ),
         )
         return Turn(reading=reading, next_at=plan.next_at, traffic=traffic, booked=booked)
 

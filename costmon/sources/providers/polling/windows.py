@@ -11,11 +11,14 @@ FURTHEST = timedelta(days=92)
 _DAY = timedelta(days=1)
 
 
-def window(now: datetime, wide_at: datetime | None, settles_after: timedelta) -> Window:
+def window(
+    now: datetime, wide_at: datetime | None, settles_after: timedelta, since: datetime | None = None
+) -> Window:
     """The window of a round at `now` (aware UTC); `wide_at` is when a wide one last succeeded, None = never.
 
     The first round of a UTC day is wide: from the day before the month on, and from the oldest day that was not yet final
     at the last wide round, however long ago that was (three months at most).
+    since: reach back to it too, as what is on file from then on is to be replaced.
     """
     midnight = _midnight(now)
     if not is_wide(now, wide_at):
@@ -23,6 +26,7 @@ def window(now: datetime, wide_at: datetime | None, settles_after: timedelta) ->
     last = min(wide_at or now, now)
     settling = _midnight(last) - _DAY * (-(-settles_after // _DAY) + 1)
     start = min(midnight.replace(day=1) - _DAY, midnight - RECENT, settling)
+    start = start if since is None else min(start, _midnight(since))
     return Window(max(start, midnight - FURTHEST), midnight + _DAY, now)
 
 

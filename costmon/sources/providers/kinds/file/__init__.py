@@ -4,6 +4,7 @@ Every .csv, .tsv and .json file in a folder is read; nothing is sent anywhere, a
 
 amounts  "1.234,56 €" as a number           dates   "3 Nov 2026" as a day, two of them as a period
 columns  which column says what             tables  CSV and JSON as rows
+words    what a line calls itself           costs   lines without sums, payments and balances
 bills    one file: its lines, summed        folder  all of them: copies, overlaps, what cannot be read
 aside    off the event loop
 """
@@ -46,6 +47,7 @@ def _rules(settings: Settings) -> Rules:
         ),
         encoding=_encoding(settings),
         columns={role: given[f"{role}_column"] for role in _COLUMNS if given.get(f"{role}_column")},
+        tax_included=bool(settings.tax_included),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
@@ -13,6 +13,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from costmon.sources.providers.kinds.file.amounts import Amount, Cell, read_amounts
+from costmon.sources.providers.kinds.file.costs import Line, costs
 from costmon.sources.providers.kinds.file.dates import (
     Moment,
     Span,
@@ -23,27 +24,26 @@ from costmon.sources.providers.kinds.file.dates import (
 )
 from costmon.sources.providers.kinds.file.problems import refuse, spell
 from costmon.sources.providers.kinds.file.tables import Row, Table, read_table
+from costmon.sources.providers.kinds.file.words import (
+    BALANCE,
+    CREDIT_WORDS,
+    PAID,
+    SUM,
+    TAX_SUM,
+    TAX_WORDS,
+    may_be_a_state,
+    part_of,
+)
 from costmon.sources.providers.protocol import CREDIT, TAX, USAGE
 from costmon.sources.providers.reading import MOST, text
 
-_TAX = re.compile(
-    r"\b(vat|gst|hst|pst|qst|tax|taxes|mwst|ust|umsatzsteuer|mehrwertsteuer|iva|tva|btw)\b|부가세|부가가치세|세금|세액|消費税|税"
-)
-_CREDIT = re.compile(
-    r"\b(credits?|discounts?|promotions?|promotional|promo|rebates?|refunds?|coupons?|gutschrift|rabatt|erstattung)\b"
-    r"|크레딧|할인|프로모션|환불|쿠폰|クレジット|割引|返金"
-)
 _SURE_USAGE = ("usage", "사용", "사용량", "利用", "nutzung")
 _clean = lru_cache(maxsize=4096)(text)
-_TOTAL = re.compile(
-    r"(grand |sub|sub-|invoice |net )?totals?( amount| cost)?|sum|합계|소계|총계|총액|合計|小計|総計"
-    r"|summe|gesamt|gesamtsumme|zwischensumme"
-)
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the config says of the files. `inclusive` None: it says nothing of their ends."""
+    """What the config says of the files. `inclusive` None: nothing of their ends; `tax_included`: their amounts hold tax."""
 
     zone: ZoneInfo
     currency: str = ""
@@ -52,6 +52,7 @@ class Rules:
     inclusive: bool | None = None
     encoding: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
+    tax_included: bool = False
 
 
 class Group(NamedTuple):
@@ -67,12 +68,20 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """A file's sums. `spans` are the stretches it accounts for, in order, none in another; `cut`: more pages follow."""
+    """A file's sums. `spans` are the stretches it accounts for, in order, none in another; `cut`: more pages follow;
+    `number`: the invoice's, '' if it has none; `aside`: what some of its lines are called that are no cost."""
 
     name: str
     spans: tuple[Span, ...]
     sums: Mapping[Group, Decimal]
     cut: bool = False
+    number: str = ""
+    aside: tuple[str, ...] = ()
+
+    @property
+    def taxed(self) -> bool:
+        """Whether it has tax in lines of its own."""
+        return any(group.line == TAX and amount for group, amount in self.sums.items())
 
     @property
     def spans_set(self) -> frozenset[Span]:
@@ -88,50 +97,72 @@ class Bill:
         return found
 
 
-class _Line(NamedTuple):
-    row: Row
-    span: Span | None
-    line: str
-    amount: Decimal
-    currency: str
-    total: bool
-
-
 def read_bill(name: str, content: bytes, rules: Rules, now: datetime) -> Bill:
     """Raises BillError. `now` is aware UTC: a line that begins tomorrow or later is a misread date."""
     table = read_table(name, content, rules.encoding, rules.columns)
     with localcontext() as context:
         context.prec = 60
         covered = _covered(table, rules)
-        lines = _without_totals(name, _lines(name, table, rules, now))
+        every = _lines(name, table, rules, now)
+        lines = costs(name, every)
         spans = _spans(lines, covered)
         if not spans:
             refuse(name, "has no lines")
-        return Bill(name, tuple(spans), _sums(table, lines, spans), table.cut)
+        aside = dict.fromkeys(_title(line, table) for line in every if line.part in (PAID, BALANCE))
+        return Bill(
+            name,
+            tuple(spans),
+            _sums(table, lines, spans),
+            table.cut,
+            invoice_number(name, table),
+            tuple(aside),
+        )
 
 
-def _lines(name: str, table: Table, rules: Rules, now: datetime) -> list[_Line]:
+def _lines(name: str, table: Table, rules: Rules, now: datetime) -> list[Line]:
     at = table.columns.at
     rows = [row for row in table.rows if row.text(at["amount"]) or _dated(row, table)]
     mark = "." if table.api else rules.decimal
     usual = _usual_currency(table, rules)
     amounts = _amounts(rows, at, mark, usual)
-    spans = _row_spans(name, table, rows, rules, now)
+    parts = _parts(rows, at)
+    spans = _row_spans(name, table, rows, parts, rules, now)
     lines = []
-    for row, amount, period in zip(rows, amounts, spans, strict=True):
+    for row, amount, period, part in zip(rows, amounts, spans, parts, strict=True):
         value = amount.value / 100 if table.cents else amount.value
-        total = _is_total(row, at)
         lines.append(
-            _Line(
+            Line(
                 row,
                 period,
-                _line_of(row, at, value, total),
+                _line_of(row, at, value, part),
                 value,
                 _currency(row, amount, table, rules),
-                total,
+                part,
             )
         )
     return lines
+
+
+def _parts(rows: Sequence[Row], at: Mapping[str, int]) -> list[str]:
+    """For each row SUM, PAID or BALANCE, '' for a cost. "Total tax" sums up lines of tax; without any it is the tax."""
+    described = {at[role] for role in ("label", "line") if role in at}
+    found = [_part(row, at["amount"], described) for row in rows]
+    alone = not any(
+        part == "" and _line_in(row.text(at.get("line")), row.text(at.get("label"))) == TAX
+        for row, part in zip(rows, found, strict=True)
+    )
+    if alone and found.count(TAX_SUM) == 1:
+        return ["" if part == TAX_SUM else part for part in found]
+    return [SUM if part == TAX_SUM else part for part in found]
+
+
+def _part(row: Row, amount: int, described: Collection[int]) -> str:
+    for place, cell in enumerate(row.cells):
+        if place == amount or not (part := part_of(cell)):
+            continue
+        if not described or place in described or not may_be_a_state(cell):
+            return part
+    return ""
 
 
 def _amounts(rows: Sequence[Row], at: Mapping[str, int], mark: str, usual: str) -> list[Amount]:
@@ -181,7 +212,7 @@ def _currency(row: Row, amount: Amount, table: Table, rules: Rules) -> str:
 
 
 def _row_spans(
-    name: str, table: Table, rows: Sequence[Row], rules: Rules, now: datetime
+    name: str, table: Table, rows: Sequence[Row], parts: Sequence[str], rules: Rules, now: datetime
 ) -> list[Span | None]:
     at = table.columns.at
     if not table.columns.dated:
@@ -207,9 +238,13 @@ def _row_spans(
     inclusive = _inclusive(name, first, last, rules)
     known: dict[tuple[Moment, Moment | None], Span] = {}
     spans: list[Span | None] = []
-    for row, opened, closed in zip(rows, first, last, strict=True):
+    for row, part, opened, closed in zip(rows, parts, first, last, strict=True):
         if opened is not None and (opened, closed) not in known:
-            known[opened, closed] = _checked(row.where, span(opened, closed, inclusive, rules.zone), now)
+            found = span(opened, closed, inclusive, rules.zone)
+            if part and found.start > now:
+                spans.append(None)  # the day on which it is due
+                continue
+            known[opened, closed] = _checked(row.where, found, now)
         spans.append(None if opened is None else known[opened, closed])
     return spans
 
@@ -260,10 +295,12 @@ def _covered(table: Table, rules: Rules) -> list[Span]:
     )
 
 
-def _line_of(row: Row, at: Mapping[str, int], amount: Decimal, total: bool) -> str:
+def _line_of(row: Row, at: Mapping[str, int], amount: Decimal, part: str) -> str:
     kind, label = row.text(at.get("line")), row.text(at.get("label"))
     line = _line_in(kind, label)
-    if line == CREDIT and amount > 0 and not total:
+    if part:
+        return USAGE
+    if line == CREDIT and amount > 0:
         refuse(
             row.where,
             f"{spell(f'{kind} {label}'.strip())} sounds like a credit, but its amount has no minus; write the minus, or a "
@@ -277,63 +314,40 @@ def _line_in(kind: str, label: str) -> str:
     words = f"{kind} {label}".casefold()
     if kind.casefold() in _SURE_USAGE:
         return USAGE
-    if _TAX.search(words):
+    if TAX_WORDS.search(words):
         return TAX
-    return CREDIT if _CREDIT.search(words) else USAGE
+    return CREDIT if CREDIT_WORDS.search(words) else USAGE
 
 
-def _is_total(row: Row, at: Mapping[str, int]) -> bool:
-    return any(_says_total(cell) for place, cell in enumerate(row.cells) if place != at["amount"])
+def _title(line: Line, table: Table) -> str:
+    """What a payment or a balance calls itself."""
+    at = table.columns.at["amount"]
+    return next(cell for place, cell in enumerate(line.row.cells) if place != at and part_of(cell))
 
 
-@lru_cache(maxsize=4096)
-def _says_total(cell: str) -> bool:
-    return bool(cell) and len(cell) < 40 and _TOTAL.fullmatch(cell.strip(" :*").casefold()) is not None
+_IN_NAME = re.compile(
+    r"(?:invoice|inv|rechnung|facture|factura|청구서|請求書)[ _#-]*(?:no|nr|number)?[ _.#-]*([A-Z0-9]+(?:-[A-Z0-9]+)*)",
+    re.IGNORECASE,
+)
 
 
-def _without_totals(name: str, lines: list[_Line]) -> list[_Line]:
-    """A total is not added to what it sums up: it must be the sum of lines, and is left out.
-
-    Raises BillError where it is not: then something is missing, or what says "total" is no total.
-    """
-    kept = [line for line in lines if not line.total]
-    if not kept:
-        if len(lines) > 1:
-            refuse(
-                name,
-                "has nothing but totals; one of them may be all of it, so leave that one in and take the others out",
-            )
-        kept = lines
-    for at, line in enumerate(lines):
-        if line.total and line not in kept and not _adds_up(line, lines[:at], kept):
-            refuse(
-                line.row.where, f"its total of {line.amount:f} {line.currency} is not the sum of its lines"
-            )
-    for line in kept:
-        if line.span is None and line.line == USAGE:
-            refuse(line.row.where, "has an amount but no day")
-    return kept
+def invoice_number(name: str, table: Table) -> str:
+    """The number of the invoice: a column's if all rows have the same, else what stands above the header or in the file's
+    name; '' if nothing says one."""
+    place = table.columns.at.get("invoice")
+    named = {row.text(place) for row in table.rows if row.text(place)}
+    if len(named) == 1:
+        return _clean(named.pop())[:40]
+    if named or table.number:
+        return table.number[:40]
+    for found in _IN_NAME.finditer(name.rpartition(".")[0]):
+        number = found[1]
+        if sum(map(str.isdigit, number)) >= 3 and not re.match("20[0-9]{2}(?:-?[0-9]{2}){1,2}$", number):
+            return number[:40]
+    return ""
 
 
-def _adds_up(total: _Line, before: list[_Line], every: list[_Line]) -> bool:
-    since = next((at for at in range(len(before) - 1, -1, -1) if before[at].total), -1)
-    above = [line for line in before if not line.total]
-    for lines in (above, before[since + 1 :], every):
-        for kinds in ((USAGE,), (USAGE, CREDIT), (USAGE, TAX, CREDIT), (TAX,), (CREDIT,)):
-            mine = [line for line in lines if line.line in kinds and line.currency == total.currency]
-            slack = _unit(total) + sum((_unit(line) / 2 for line in mine), Decimal(0))
-            if mine and abs(sum((line.amount for line in mine), Decimal(0)) - total.amount) < slack:
-                return True
-    return False
-
-
-def _unit(line: _Line) -> Decimal:
-    """Its last decimal: what rounding may have taken or added. Never more than a cent where there are decimals."""
-    exponent = line.amount.as_tuple().exponent
-    return Decimal(1).scaleb(min(int(exponent), 0))
-
-
-def _spans(lines: Sequence[_Line], covered: Sequence[Span]) -> list[Span]:
+def _spans(lines: Sequence[Line], covered: Sequence[Span]) -> list[Span]:
     """The file's buckets: those of its usage. Tax and credits for longer, or for no time, go into the last they meet."""
     spans: dict[Span, Row | None] = dict.fromkeys(covered)
     for wanted in ((USAGE,), (TAX, CREDIT)):
@@ -357,7 +371,7 @@ def _meets(period: Span, spans: Mapping[Span, Row | None]) -> list[Span]:
     return sorted(one for one in spans if one.start < period.end and period.start < one.end)
 
 
-def _sums(table: Table, lines: Sequence[_Line], spans: Sequence[Span]) -> dict[Group, Decimal]:
+def _sums(table: Table, lines: Sequence[Line], spans: Sequence[Span]) -> dict[Group, Decimal]:
     at = table.columns.at
     known = dict.fromkeys(spans)
     sums: dict[Group, Decimal] = {}

@@ -43,6 +43,10 @@ _USUAL: dict[str, tuple[str, ...]] = {
             "|項目|サービス|beschreibung|dienst|position|descripción|servicio"
         ),
         "project": "project|project name|project id|workspace|workspace id|프로젝트|プロジェクト|projekt|proyecto",
+        "invoice": (
+            "invoice number|invoice no|invoice id|invoice|invoice nr|bill number|billing document|document number"
+            "|rechnungsnummer|numéro de facture|número de factura|청구서 번호|인보이스 번호|請求書番号"
+        ),
         "line": "type|line type|cost type|charge type|record type|charge category|kind|구분|유형|種別|art",
     }.items()
 }
@@ -122,6 +126,11 @@ def find(names: Sequence[str], wanted: Mapping[str, str], where: str) -> Columns
     if _CENTS.search(names[at["amount"]].replace("_", " ")):
         refuse(where, f"{spell(names[at['amount']])} counts in cents; write a column of whole units")
     return Columns(at, _currencies(names[at["amount"]]))
+
+
+def number_in(cells: Sequence[str]) -> str:
+    """The invoice's number in a row above the header, "Invoice number", "5012345678"; '' if it has none."""
+    return cells[1][:40] if len(cells) > 1 and _fold(cells[0].strip(" :")) in _USUAL["invoice"] else ""
 
 
 def _fold(name: str) -> str:

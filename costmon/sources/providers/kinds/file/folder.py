@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 
 from costmon.shim.events import clean
 from costmon.sources.providers.kinds.file.bills import Bill, Rules, read_bill
-from costmon.sources.providers.kinds.file.problems import BillError
+from costmon.sources.providers.kinds.file.dates import Span, from_name, span
+from costmon.sources.providers.kinds.file.problems import BillError, spell
 from costmon.sources.providers.protocol import Bucket, Figure, Reading, SourceError
 
 MAX_BYTES = 16_000_000
@@ -33,6 +34,8 @@ class Paper:
 
 _remembered: OrderedDict[object, Paper | str] = OrderedDict()
 """What files said that have not changed since: a round is every few minutes, a new bill every few weeks."""
+_days_of: OrderedDict[str, tuple[datetime, datetime]] = OrderedDict()
+"""The days each file had when it could be read last."""
 
 
 def read_folder(source: str, folder: str, rules: Rules, now: datetime) -> Reading:
@@ -42,15 +45,20 @@ def read_folder(source: str, folder: str, rules: Rules, now: datetime) -> Readin
     """
     papers: list[Paper] = []
     problems: list[str] = []
+    missing: list[str] = []
     for name in _names(source, folder):
-        found = _read(os.path.join(folder, name), clean(name, 100), rules, now)
+        path = os.path.join(folder, name)
+        found = _read(path, clean(name, 100), rules, now)
         if isinstance(found, Paper):
             papers.append(found)
+            _remember_days(path, found.bill.spans)
         else:
             problems.append(found)
+            missing.append(_days(path, name, rules))
     if problems and not papers:
         more = f" ({len(problems) - 1} more files cannot be read either)" if len(problems) > 1 else ""
         raise SourceError("schema", f"{problems[0]}{more}")
+    _refuse_tax_twice(source, papers, rules)
     single, twins = _once(papers)
     kept, contained = _apart(source, single)
     notes = [*twins, *contained]
@@ -62,7 +70,9 @@ def read_folder(source: str, folder: str, rules: Rules, now: datetime) -> Readin
         if paper.bill.cut
     ]
     early = [note for note in (_saved_early(paper, now) for paper in kept) if note]
-    said = [*(f"left out: {problem}" for problem in problems), *cut, *notes, *early]
+    aside = [_aside(paper.bill) for paper in kept if paper.bill.aside]
+    left_out = [f"left out: {problem}; {days}" for problem, days in zip(problems, missing, strict=True)]
+    said = [*left_out, *cut, *notes, *early, *aside]
     if len(said) > _NOTES:
         said = [*said[: _NOTES - 1], f"and {len(said) - _NOTES + 1} more like these"]
     return Reading(
@@ -72,6 +82,43 @@ def read_folder(source: str, folder: str, rules: Rules, now: datetime) -> Readin
         partial=bool(problems or cut),
         whole=not problems and not cut,
     )
+
+
+def _refuse_tax_twice(source: str, papers: Sequence[Paper], rules: Rules) -> None:
+    taxed = next((paper.bill.name for paper in papers if paper.bill.taxed), "")
+    if taxed and rules.tax_included:
+        raise SourceError(
+            "config",
+            f"{taxed} has tax in a line of its own, and tax_included in [source.{source}] would take it out of the other "
+            "lines once more; remove tax_included",
+        )
+
+
+def _aside(bill: Bill) -> str:
+    named = ", ".join(map(spell, bill.aside[:3])) + (" …" if len(bill.aside) > 3 else "")
+    return f"{bill.name} has payments or balances, which are no cost and do not count: {named}"
+
+
+def _remember_days(path: str, spans: Sequence[Span]) -> None:
+    _days_of[path] = (spans[0].start, spans[-1].end)
+    _days_of.move_to_end(path)
+    while len(_days_of) > MAX_FILES:
+        _days_of.popitem(last=False)
+
+
+def _days(path: str, name: str, rules: Rules) -> str:
+    """Which days a file that cannot be read is missing from: those it had before it broke, or those in its name."""
+    known = _days_of.get(path)
+    if known is None:
+        period = from_name(name, rules.zone)
+        if period is None:
+            return "its days are not known, so any day may be incomplete"
+        known = span(*period, True, rules.zone)
+    first = known[0].astimezone(rules.zone)
+    last = (known[1] - timedelta(microseconds=1)).astimezone(rules.zone)
+    if first.date() == last.date():
+        return f"{first:%Y-%m-%d} may be incomplete"
+    return f"{first:%Y-%m-%d} to {last:%Y-%m-%d} may be incomplete"
 
 
 def _goes_on(bill: Bill, begun: set[datetime]) -> bool:
@@ -150,6 +197,9 @@ def _once(papers: Sequence[Paper]) -> tuple[list[Paper], list[str]]:
     notes = []
     for paper in papers:
         twin = kept.get(paper.digest)
+        if twin is not None and _are_two(twin, paper):
+            kept[paper.digest + paper.bill.name] = paper
+            continue
         if twin is None:
             kept[paper.digest] = paper
             continue
@@ -166,17 +216,32 @@ def _apart(source: str, papers: Sequence[Paper]) -> tuple[list[Paper], list[str]
     while (pair := _first_overlap(kept)) is not None:
         older = next((at for at in (0, 1) if _replaces(pair[1 - at], pair[at])), None)
         if older is None:
-            one, other = sorted(paper.bill.name for paper in pair)
-            raise SourceError(
-                "schema",
-                f"{one} and {other} are both for {_shared(*pair):%Y-%m-%d}, and are never added up; take the older one out, "
-                f"or give the bills of another account a folder and a source of their own beside [source.{source}]",
-            )
+            raise SourceError("schema", _both(source, *sorted(pair, key=lambda paper: paper.bill.name)))
         kept.remove(pair[older])
         notes.append(
             f"{pair[older].bill.name} is contained in {pair[1 - older].bill.name} and does not count again"
         )
     return kept, notes
+
+
+def _both(source: str, one: Paper, other: Paper) -> str:
+    """Why two files for the same days are refused, and what to do about it."""
+    names, day = f"{one.bill.name} and {other.bill.name}", f"{_shared(one, other):%Y-%m-%d}"
+    if _are_two(one, other):
+        numbers = f"{spell(one.bill.number)} and {spell(other.bill.number)}"
+        return (
+            f"{names} are two invoices ({numbers}) for {day}; if both are to be paid, move one into a folder of its own and "
+            f"add a source for it beside [source.{source}], with the same provider: costmon adds such sources up"
+        )
+    return (
+        f"{names} are both for {day}, and are never added up within one folder; take the older one out, or, if they are the "
+        f"bills of two accounts, give each a folder and a source of its own beside [source.{source}]"
+    )
+
+
+def _are_two(one: Paper, other: Paper) -> bool:
+    """Whether they say that they are different invoices."""
+    return bool(one.bill.number and other.bill.number) and one.bill.number != other.bill.number
 
 
 def _first_overlap(papers: Sequence[Paper]) -> tuple[Paper, Paper] | None:
@@ -196,6 +261,8 @@ def _replaces(newer: Paper, older: Paper) -> bool:
     """Whether `newer` is `older` downloaded again later: it has all of its buckets, with the same totals except in its last
     three days, which may have grown."""
     mine = newer.bill.spans_set
+    if _are_two(newer, older):
+        return False
     if not older.bill.spans_set <= mine:
         return False
     settled = older.bill.spans[-1].end - _MAY_GROW

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any, NoReturn
 
 from costmon.sources.providers.kinds.file.amounts import Cell
-from costmon.sources.providers.kinds.file.columns import Columns, find
+from costmon.sources.providers.kinds.file.columns import Columns, find, number_in
 from costmon.sources.providers.kinds.file.problems import BillError, refuse, spell
 
 _DELIMITERS = (",", ";", "\t", "|")
@@ -53,7 +53,8 @@ class Row:
 @dataclass(frozen=True, slots=True)
 class Table:
     """`covered` are stretches the file accounts for with or without rows. `api`: it is a provider's answer, whose decimals
-    have a dot; `cents`: its amounts are hundredths; `cut`: it says itself that more pages follow."""
+    have a dot; `cents`: its amounts are hundredths; `cut`: it says itself that more pages follow;
+    `number`: the invoice's, where it stands above the header."""
 
     columns: Columns
     rows: Sequence[Row]
@@ -61,6 +62,7 @@ class Table:
     api: bool = False
     cents: bool = False
     cut: bool = False
+    number: str = ""
 
 
 def read_table(name: str, content: bytes, encoding: str, wanted: Mapping[str, str]) -> Table:
@@ -91,6 +93,7 @@ def _decode(name: str, content: bytes, encoding: str) -> str:
 def _csv(name: str, text: str, wanted: Mapping[str, str]) -> Table:
     problem = None
     for delimiter in _DELIMITERS:
+        number = ""
         for at, row in enumerate(itertools.islice(_records(name, text, delimiter, False), _HEADER_WITHIN)):
             columns = find(row.cells, wanted, row.where)
             if columns is not None:
@@ -98,7 +101,9 @@ def _csv(name: str, text: str, wanted: Mapping[str, str]) -> Table:
                 return Table(
                     columns,
                     [_whole(found, row, columns) for found in after if any(map(str.strip, found.cells))],
+                    number=number,
                 )
+            number = number or number_in(row.cells)
             if problem is None and len(row.cells) > 1:
                 problem = row
     raise _no_header(name, problem.cells if problem else (), wanted)
