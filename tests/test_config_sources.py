@@ -114,6 +114,10 @@ def test_names_and_ids_are_no_keys() -> None:
             "source.again is the account of [source.openai] once more, and would count twice",
         ),
         ('[unlogged]\nalert = "much"', "unlogged.alert"),
+        (
+            '[unlogged]\nalert = "500 KRW"',
+            "unlogged.alert is in KRW, but no exchange rate between USD and KRW",
+        ),
         ("[unlogged]\nalert = true", "unlogged.alert must be an amount with its currency"),
         ("[unlogged]\nabove = 1", "unlogged.above is not a setting"),
         (
@@ -141,7 +145,8 @@ def test_too_many() -> None:
 
 def test_an_alert_can_be_off_and_in_won() -> None:
     assert parse("[unlogged]\nalert = false").unlogged.alert is None
-    assert parse('[unlogged]\nalert = "500 KRW"').unlogged.alert == Money(500 * 10**9, "KRW")
+    rate = '[[currency.rate]]\nbase = "USD"\nquote = "KRW"\nrate = 1385.2\ndate = 2026-11-20\n'
+    assert parse(f'{rate}[unlogged]\nalert = "500 KRW"').unlogged.alert == Money(500 * 10**9, "KRW")
 
 
 def test_budgets_over_everything_or_a_provider_may_count_it() -> None:

@@ -26,6 +26,7 @@ from costmon.config.values import (
     Limits,
     Notify,
     Tui,
+    Unlogged,
 )
 from costmon.config.zones import is_zone, machine_zone, similar_zones
 from costmon.shim.money import Money, Rate
@@ -85,7 +86,7 @@ def read_config(top: Section, content_hash: str) -> Config:
         budgets=budgets,
         resources=read_resources(top.section("resource"), known, budgets),
         sources=read_sources(top.section("source")),
-        unlogged=read_unlogged(top.section("unlogged")),
+        unlogged=_unlogged(top.section("unlogged"), known),
         rate_limits=read_rate_limits(top.section("rate_limit")),
         breaker=read_breaker(top),
         repeat=read_repeat(top),
@@ -141,6 +142,13 @@ def _display(section: Section, rates: tuple[ExchangeRate, ...]) -> str:
     code = _currency(section, "display", "USD")
     _require_rate(section, "display", code, rates)
     return code
+
+
+def _unlogged(section: Section, rates: tuple[ExchangeRate, ...]) -> Unlogged:
+    found = read_unlogged(section)
+    if found.alert is not None and "alert" in section.data:
+        _require_rate(section, "alert", found.alert.currency, rates)
+    return found
 
 
 def _require_rate(section: Section, key: str, currency: str, rates: tuple[ExchangeRate, ...]) -> None:

@@ -70,6 +70,12 @@ def stub(provider: str) -> str | None:
     return f'[source.{name}-bill]\nkind = "file"\nprovider = "{name}"\nfolder = "~/invoices/{name}"\n'
 
 
+def stub_text(provider: str) -> str:
+    """The same in one line, to stand behind `why`."""
+    lines = (stub(provider) or "").splitlines()
+    return f" The lines are: {' · '.join(lines)}" if lines else ""
+
+
 def _known(provider: str) -> str | None:
     name = _label(provider).replace("-", "_")
     name = "huggingface" if name.startswith("huggingface_") else _ALIASES.get(name, name)

@@ -37,6 +37,10 @@ def kind(name: str) -> Kind:
             problem = f'the source kind "{name}" of another package cannot be loaded ({type(error).__name__})'
             raise SourceError("config", f"{problem}; update or remove that package") from None
     else:
+        from costmon.sources.providers import absent
+
+        if nobody_to_ask := absent.why(name):
+            raise SourceError("config", nobody_to_ask + absent.stub_text(name))
         close = difflib.get_close_matches(name, names(), n=1)
         hint = f'did you mean "{close[0]}"?' if close else f"there are {', '.join(names())}"
         raise SourceError("config", f'there is no source of kind "{name}"; {hint}')

@@ -49,3 +49,15 @@ def test_of_others_it_says_nothing(provider: str) -> None:
 
 def test_who_has_a_source_is_told_so_only_where_the_key_is_hard_to_get() -> None:
     assert {name for name in registry.names() if absent.why(name)} == {"openai", "anthropic"}
+
+
+def test_whoever_wants_a_key_for_it_is_told_what_helps_instead() -> None:
+    """`costmon keys set google`, and a section of that name, end in the way that works."""
+    from costmon.sources.providers import registry
+    from costmon.sources.providers.protocol import SourceError
+
+    with pytest.raises(SourceError) as caught:
+        registry.kind("google")
+    assert 'kind = "file" · provider = "google"' in str(caught.value)
+    with pytest.raises(SourceError, match='did you mean "openai"'):
+        registry.kind("openia")

@@ -460,3 +460,26 @@ def test_rows_of_one_group_are_added_and_groups_kept_apart(tmp_path: Path) -> No
         ("a", "q", "EUR", Decimal("0.4")),
         ("b", "p", "USD", Decimal("0.3")),
     ]
+
+
+@pytest.mark.parametrize(
+    ("content", "currency", "days"),
+    [
+        (
+            "이용일자,서비스명,공급가액,부가세,합계금액\n2026-11-01,CLOVA,1000,100,1100\n2026-11-02,CLOVA,2000,200,2200\n"
+            "합계,,3000,300,3300\n",
+            "KRW",
+            {"2026-11-01": 1000, "2026-11-02": 2000},
+        ),
+        (
+            "Datum;Dienst;Betrag\n15.10.2026;GPU;1.234,56\n16.10.2026;GPU;10,00\nSumme;;1.244,56\n",
+            "EUR",
+            {"2026-10-15": Decimal("1234.56"), "2026-10-16": 10},
+        ),
+    ],
+)
+def test_a_bill_as_it_is_downloaded_here_and_there(
+    tmp_path: Path, content: str, currency: str, days: dict[str, Decimal]
+) -> None:
+    """Column names and the row of the total, which stands where the days do, are those of a Korean and a German bill."""
+    assert by_day(read_text(tmp_path, content, currency=currency)) == days

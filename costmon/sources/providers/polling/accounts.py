@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from hashlib import blake2b
 
 from costmon.credentials import Secret
 from costmon.sources.providers import access
@@ -31,10 +30,8 @@ def fingerprint(db: sqlite3.Connection, polled: Polled, secret: Secret | None) -
     row = db.execute("select value from setting where key = 'hash_key'").fetchone()
     options = sorted(item for item in settings.options.items() if item[1] and item[0] not in _SAME_ACCOUNT)
     host = access.host_of(settings.base_url) if settings.base_url else ""
-    found = blake2b(digest_size=12, key=(row[0] if row is not None else "").encode())
-    found.update(json.dumps([kind.name, host, options]).encode() + b"\n")
-    found.update(secret.reveal().encode())
-    return found.hexdigest()
+    account = json.dumps([kind.name, host, options]).encode() + b"\n"
+    return secret.fingerprint(account, (row[0] if row is not None else "").encode())
 
 
 def claim(db: sqlite3.Connection, name: str, account: str) -> None:

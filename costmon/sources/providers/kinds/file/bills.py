@@ -227,6 +227,8 @@ def _row_spans(
     begin = next(role for role in ("date", "start", "month") if role in at)
     end_at = at["end"] if begin == "start" and "end" in at else None
     starts, ends = ([row.text(place) for row in rows] for place in (at[begin], end_at))
+    # A sum often stands where the days do: "Total" is no date, and needs none.
+    starts = ["" if part and part_of(start) else start for start, part in zip(starts, parts, strict=True)]
     cells: dict[str, Cell] = {}
     for row, start, end in zip(rows, starts, ends, strict=True):
         for written in (start, end):

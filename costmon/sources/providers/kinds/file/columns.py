@@ -14,8 +14,8 @@ _USUAL: dict[str, tuple[str, ...]] = {
     role: tuple(names.split("|"))
     for role, names in {
         "date": (
-            "date|usage date|usagedate|day|usage day|utc date|date utc|날짜|일자|사용일|사용 일자|日付|利用日|datum"
-            "|fecha|data|jour"
+            "date|usage date|usagedate|day|usage day|utc date|date utc|날짜|일자|사용일|사용 일자|이용일"
+            "|이용일자|이용 일자|日付|利用日|datum|fecha|data|jour"
         ),
         "start": (
             "start|start date|start time|starting at|usage start date|usage start time|period start"
@@ -25,12 +25,12 @@ _USUAL: dict[str, tuple[str, ...]] = {
             "end|end date|end time|ending at|usage end date|usage end time|period end|end time iso|to"
             "|until|종료일|終了日|ende|bis"
         ),
-        "month": "month|period|invoice month|billing month|billing period|usage month|월|청구월|月|monat",
+        "month": "month|period|invoice month|billing month|billing period|usage month|월|청구월|이용월|사용월|月|monat",
         "amount": (
             "amount|cost|costs|total|total cost|total amount|net amount|net cost|amount net"
             "|amount value|cost amount|charge|charges|charge amount|billed cost|unblended cost"
             "|pretax cost|cost in billing currency|costinbillingcurrency|subtotal|spend|금액|비용|요금|합계"
-            "|청구 금액|金額|料金|費用|合計|betrag|kosten|importe|importo|montant"
+            "|청구 금액|공급가액|공급가|이용금액|이용 금액|金額|料金|費用|合計|betrag|kosten|importe|importo|montant"
         ),
         "currency": (
             "currency|currency code|amount currency|billing currency|billingcurrency|통화|通貨|währung"
@@ -39,8 +39,8 @@ _USUAL: dict[str, tuple[str, ...]] = {
         "model": "model|model name|model id|모델|モデル|modell|modelo",
         "label": (
             "sku description|sku|line item|lineitem|description|item|product|meter"
-            "|service description|service|service name|servicename|category|name|설명|항목|내역|서비스|상품|説明"
-            "|項目|サービス|beschreibung|dienst|position|descripción|servicio"
+            "|service description|service|service name|servicename|category|name|설명|항목|내역|서비스|서비스명"
+            "|상품|상품명|説明|項目|サービス|beschreibung|dienst|position|descripción|servicio"
         ),
         "project": "project|project name|project id|workspace|workspace id|프로젝트|プロジェクト|projekt|proyecto",
         "invoice": (
