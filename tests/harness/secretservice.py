@@ -12,8 +12,8 @@ from pathlib import Path
 
 from tests.harness import need
 from tests.harness.desk import owned, private_environment, screen, start, start_bus, wait_for
-from tests.harness.venvs import ROOT
 
+_TREE = Path(__file__).parents[2]  # where `tests` lies, which is not where an installed costmon does
 NAME = "org.freedesktop.secrets"
 _PASSWORD = "opensesame"
 _DAEMON = ("gnome-keyring-daemon", "--components=secrets", "--foreground")
@@ -47,7 +47,7 @@ def hung_keyring(folder: Path) -> Iterator[dict[str, str]]:
     """The environment of a user whose keyring takes its name on the bus and never answers."""
     need("dbus-daemon", "dbus-send")
     with _bus(folder) as (parts, env):
-        start(parts, env, [sys.executable, "-m", "tests.harness.secretservice"], cwd=ROOT)
+        start(parts, env, [sys.executable, "-m", "tests.harness.secretservice"], cwd=_TREE)
         wait_for(lambda: owned(env, NAME), "the hung keyring to take its name")
         yield env
 
