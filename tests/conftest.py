@@ -8,11 +8,16 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hypothesis import settings
 
 _HARNESS = "COSTMON_TEST_"  # what steers the tests themselves
 # Real processes, locks, terminals, desktops, servers and clocks have moods of their own on a busy machine: a test that fails
 # gets one more chance, and the report says so (RERUN). What is wrong fails twice, also where hypothesis found it.
 _RERUNS = 1
+
+# A law without a number of its own is tried this often here; HYPOTHESIS_PROFILE=default tries it 100 times.
+settings.register_profile("quick", max_examples=40)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 @pytest.fixture(autouse=True)

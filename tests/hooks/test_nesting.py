@@ -49,6 +49,7 @@ async def test_a_task_born_inside_a_call_is_watched(server: MockServer, home: Pa
     assert len(server.received) == len(events(home)) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # an interrupted client leaves its own sockets and files open
 def test_interrupts_never_make_the_shim_blind(server: MockServer, home: Path) -> None:
     """However often Ctrl-C lands inside a call, the next call is recorded."""

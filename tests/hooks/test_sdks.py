@@ -130,6 +130,7 @@ def test_ids_of_the_answers_are_kept(foreign: Run) -> None:
     assert foreign.seen["responses_stream"][-1]["response"]["id"] == ids[order().index("responses_stream")]
 
 
+@pytest.mark.conformance
 def test_the_app_sees_what_it_would_see_without_costmon(tmp_path: Path) -> None:
     """Watched, switched off and not there at all: the same bytes and objects from every call."""
     found = []

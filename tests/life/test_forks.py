@@ -212,6 +212,7 @@ def forks_under_pressure(home: Path, count: int) -> None:
     recorder.ledger.close()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(100)
 def test_forks_while_locks_are_held(costmon_home: Path) -> None:
     """15 forks while other threads log, spend and query a database of their own: no child hangs, no call is lost."""

@@ -37,6 +37,7 @@ if os.environ.get("ROLE") == "worker":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_celery_with_a_child_per_task(costmon_home: Path) -> None:
     """20 tasks, each in a forked child of its own that then ends: 20 rows. (The ledger of an exporter thread has none.)"""

@@ -22,8 +22,11 @@ from costmon.tui.widgets.panel import Panel
 from . import samples
 from .script import Script, first_paint, footer, later, make_app, screen_lines, screen_text, settled, toasts
 
-SIZES = [(80, 24), (120, 40), (300, 100), (60, 20), (20, 5)]
-MORE = [pytest.param(size, marks=pytest.mark.slow) for size in ((200, 60), (90, 12), (80, 50), (2, 1))]
+SIZES = [(80, 24), (120, 40)]
+MORE = [
+    pytest.param(size, marks=pytest.mark.slow)
+    for size in ((300, 100), (60, 20), (20, 5), (200, 60), (90, 12), (80, 50), (2, 1))
+]
 
 
 @pytest.mark.parametrize("size", [*SIZES, *MORE], ids=lambda size: f"{size[0]}x{size[1]}")
@@ -314,7 +317,10 @@ async def test_t_goes_round_our_themes() -> None:
         assert seen == ["costmon-dark", "costmon-light", "high-contrast", "terminal", "costmon-dark"]
 
 
-@pytest.mark.parametrize("theme", ["textual-dark", "ansi-light", "dracula"])
+@pytest.mark.parametrize(
+    "theme",
+    ["ansi-light", *(pytest.param(theme, marks=pytest.mark.slow) for theme in ("textual-dark", "dracula"))],
+)
 async def test_any_theme_of_textual_works(theme: str) -> None:
     """The command palette offers them, so they must not break the page."""
     app = make_app(Script(samples.hostile()), theme=theme)

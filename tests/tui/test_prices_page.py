@@ -120,7 +120,9 @@ async def test_nothing_found_is_said(shelf: Shelf) -> None:
 
 
 @pytest.mark.parametrize(
-    "size", [(50, 12), (80, 24), (240, 60), (20, 5)], ids=lambda size: f"{size[0]}x{size[1]}"
+    "size",
+    [(80, 24), *(pytest.param(size, marks=pytest.mark.slow) for size in ((50, 12), (240, 60), (20, 5)))],
+    ids=lambda size: f"{size[0]}x{size[1]}",
 )
 async def test_a_block_is_seen_here_too(size: tuple[int, int], shelf: Shelf) -> None:
     """At every size; and no price is cut."""
