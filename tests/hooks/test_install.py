@@ -35,6 +35,7 @@ ORDERS = {
 
 @pytest.mark.parametrize("library", NAMES)
 @pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.conformance
 def test_the_order_of_imports_does_not_matter(
     order: str, library: str, server: MockServer, home: Path
 ) -> None:

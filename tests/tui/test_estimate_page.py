@@ -74,6 +74,7 @@ async def test_e_opens_an_answer_about_ones_own_models() -> None:
             assert word in shown
 
 
+@pytest.mark.slow
 async def test_a_server_is_not_offered_as_a_model() -> None:
     """It spends, and has no tokens to estimate."""
     served = replace(samples.served(), by_model=samples.shares("gpu-box", "gpt-5-mini"))
@@ -111,6 +112,7 @@ async def test_bad_input_is_marked_and_takes_the_answer_away() -> None:
         assert not page.query(".-wrong")
 
 
+@pytest.mark.slow
 async def test_what_was_typed_survives_sections_and_pages() -> None:
     """Call, month, server, overview and back."""
     app = make_app(Script(samples.empty()))
@@ -232,6 +234,7 @@ async def test_every_state_is_drawn() -> None:
             assert not set(shown) & {chr(n) for n in (*range(10), *range(11, 32), *range(127, 160), 0x202E)}
 
 
+@pytest.mark.slow
 async def test_hostile_models_of_ones_own_are_not_filled_in() -> None:
     """The page starts with what can be asked for."""
     app = make_app(Script(samples.hostile()))
@@ -240,6 +243,7 @@ async def test_hostile_models_of_ones_own_are_not_filled_in() -> None:
         assert not set(page._field("models").typed) & {"\x1b", "\n", "\u202e", "\x00"}
 
 
+@pytest.mark.slow
 async def test_a_paste_loses_its_control_characters() -> None:
     """Into a name, a number and a prompt."""
     from textual import events
@@ -273,6 +277,7 @@ async def test_a_prompt_too_long_for_a_page_is_refused_with_the_command() -> Non
         assert page._field("prompt").typed == ""
 
 
+@pytest.mark.slow
 async def test_a_prompt_is_counted() -> None:
     """Its tokens take the place of the number of input tokens."""
     app = make_app(Script(samples.empty()))
@@ -283,6 +288,7 @@ async def test_a_prompt_is_counted() -> None:
         await settled(pilot, lambda: "input counted by" in screen_text(app))
 
 
+@pytest.mark.slow
 async def test_while_prices_are_read_the_page_says_so() -> None:
     """And what is typed meanwhile is answered afterwards; the catalogue is opened once a visit."""
     shelf = Shelf()

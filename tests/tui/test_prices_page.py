@@ -108,6 +108,7 @@ async def test_the_cursor_moves_and_stays_on_the_screen(shelf: Shelf) -> None:
         assert table.cursor == 1
 
 
+@pytest.mark.slow
 async def test_nothing_found_is_said(shelf: Shelf) -> None:
     """Not an empty box; and enter does nothing."""
     app = make_app(Script(samples.calm()), shelf)

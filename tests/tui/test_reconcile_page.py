@@ -387,6 +387,7 @@ async def test_enter_opens_the_models_of_a_day() -> None:
         assert "20 Nov" in cursor_line(pilot)
 
 
+@pytest.mark.slow
 async def test_a_wide_terminal_shows_them_beside_the_bills() -> None:
     """They follow the cursor; new figures of that day come by themselves, and the cursor stays on it."""
     script = Script(samples.bills())
@@ -453,6 +454,7 @@ async def test_every_size_and_state_is_drawn(size: tuple[int, int]) -> None:
         assert not "".join(screen_lines(app)[1:]).strip()
 
 
+@pytest.mark.slow
 async def test_lines_lead_through_blocks_without_a_figure() -> None:
     """A source that was never read has nothing to choose; what it says is read on the way, and the way back."""
     reason = "the key is gone, and this is said at great length " * 9

@@ -239,6 +239,7 @@ def die_at_each(home: Path, name: str, step: int) -> int:
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", SCENES)
+@pytest.mark.slow
 def test_killed_at_a_system_call(costmon_home: Path, name: str) -> None:
     """Death in the middle of a write leaves the old state or the new one, and never takes back what was acknowledged."""
     assert die_at_each(costmon_home, name, SCENES[name].quick) >= 3
@@ -303,6 +304,7 @@ def failures(template: Path, home: Path) -> dict[str, int]:
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("lasting", [False, True], ids=["once", "for good"])
 @pytest.mark.parametrize("error", ["EIO", "ENOSPC"])
+@pytest.mark.slow
 def test_a_disk_that_fails_at_a_write(costmon_home: Path, error: str, lasting: bool) -> None:
     """The app's six calls go through; what could be written is there, once; a disk that recovers has it all."""
     template = costmon_home.parent / "template"

@@ -51,6 +51,7 @@ def storm(folder: Path, write: Callable[[int], None], seconds: float = 0) -> tup
     return sum(f[0] for f in found), sum(f[1] for f in found), sum(f[2] for f in found)
 
 
+@pytest.mark.slow
 def test_a_thousand_toggles_are_never_seen_half_done(tmp_path: Path) -> None:
     """While somebody rewrites a block, no app slips through or sees rubbish."""
     folder = tmp_path / "switch"
