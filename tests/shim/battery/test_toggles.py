@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from costmon.shim import switch
 from costmon.shim.switch import Block
 from tests.shim.battery import kit
