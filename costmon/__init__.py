@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from costmon.pricing.tokens.count import count_tokens
     from costmon.shim.context import context
     from costmon.shim.instrument import guard, instrument
-    from costmon.shim.jobs import job
+    from costmon.shim.jobs.job import job
     from costmon.shim.track import track
 
 __version__ = "0.1.0"
@@ -23,7 +23,7 @@ _HOMES = {
     "count_tokens": "costmon.pricing.tokens.count",
     "guard": "costmon.shim.instrument",
     "instrument": "costmon.shim.instrument",
-    "job": "costmon.shim.jobs",
+    "job": "costmon.shim.jobs.job",
     "track": "costmon.shim.track",
 }
 

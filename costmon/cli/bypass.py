@@ -159,7 +159,7 @@ def _as_json(row: BypassRow, now: int) -> dict[str, object]:
 
 def _length(span: str | None) -> int:
     """`--for` in µs: from a second to 24 hours."""
-    from costmon.shim.jobs import interval_us
+    from costmon.shim.jobs.intervals import interval_us
 
     if span is None:
         raise click.UsageError("say for how long: --for 15m")

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from costmon.config.money import shorten
 from costmon.errors import ConfigError
-from costmon.shim.jobs import interval_us
+from costmon.shim.jobs.intervals import interval_us
 
 Path = tuple[str | int, ...]
 

@@ -64,6 +64,7 @@ def reserve(db: Connection, attempt: Attempt, charges: list[Charge]) -> None:
     values = (
         a.id, a.created_at, a.created_at + LEASE_US, owner(), _estimate(a), _text(charges), a.source, a.app, a.route, a.job,
         int(a.essential), a.api, a.provider, a.model, a.endpoint, a.currency, int(a.assumed), a.fingerprint or None,
+        a.run or None,
     )  # fmt: skip
     db.execute(_RESERVE, values)
 
@@ -148,11 +149,12 @@ def _settle_orphan(db: Connection, event_id: str, machine: str, now: int) -> Non
         currency,
         assumed,
         fingerprint,
+        run,
     ) = row
     source, app, route, job = labels
     attempt = Attempt(
         event_id, created_at, source, app, route, job, bool(essential), api, provider, model, endpoint, 0, 0, reserved,
-        currency, bool(assumed), fingerprint or "",
+        currency, bool(assumed), fingerprint or "", run or "",
     )  # fmt: skip
     settlement = Settlement(
         settled_at=now,
@@ -218,7 +220,7 @@ def _event_row(db: Connection, a: Attempt, charges: list[Charge], machine: str, 
         s.usage_status, *[usage.get(name) for name in TOKEN_COLUMNS], json.dumps(other) if other else None,
         clean(s.service_tier, 40) or None, _estimate(a), s.charge, s.cost, s.currency, s.cost_status, s.price_version,
         s.duration_us, s.first_token_us, clean(s.request_id) or None, _text(charges), s.note, a.fingerprint or None,
-        clean(s.response_id) or None, a.id,
+        a.run or None, clean(s.response_id) or None, a.id,
     ]  # fmt: skip
 
 
@@ -267,10 +269,10 @@ METER = "meter"
 _MOVE_OLD = schema.MOVE_RESERVED + " and lease_until < ?"
 _FORGET_OLD = "delete from event where state = 'reserved' and lease_until < ?"
 _RESERVATION = """created_at, reserved, charges, source, app, route, job, essential, api, provider, model, endpoint,
-                  currency, assumed, fingerprint"""
+                  currency, assumed, fingerprint, run_id"""
 _RESERVE = """insert into reservation (id, created_at, lease_until, owner, reserved, charges, source, app, route, job,
-              essential, api, provider, model, endpoint, currency, assumed, fingerprint)
-              values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+              essential, api, provider, model, endpoint, currency, assumed, fingerprint, run_id)
+              values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _RELEASE_AS_HELD = "delete from reservation where id = ? and charges = ?"
 _RELEASE = "delete from reservation where id = ? returning charges"
 _SETTLED = "select note, charges, cost is null from event where id = ?"
@@ -286,7 +288,7 @@ _BOOK_ASSUMED = (_ASSUMED + _ONE, _ASSUMED + _TWO)
 _EVENT = f"""created_at, settled_at, local_day_at, machine, source, app, route, job, essential, api, provider, model,
              endpoint, outcome, status_code, error, usage_status, {", ".join(TOKEN_COLUMNS)}, units, service_tier,
              reserved, charge, cost, currency, cost_status, price_version, duration_us, first_token_us, request_id,
-             charges, note, fingerprint, response_id"""
+             charges, note, fingerprint, run_id, response_id"""
 _MARKS = ", ".join("?" * (_EVENT.count(",") + 1))
 _INSERT = f"insert into event ({_EVENT}, id, state) values ({_MARKS}, ?, 'settled')"  # noqa: S608
 _REPLACE = f"update event set ({_EVENT}) = ({_MARKS}) where id = ?"  # noqa: S608

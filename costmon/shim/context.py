@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Labels:
     """What a call is labelled with; None means "as outside". (A named tuple would cost the host its typing import.)"""
 
-    __slots__ = ("app", "essential", "job", "route")
+    __slots__ = ("app", "essential", "job", "route", "run")
 
     def __init__(
         self,
@@ -30,11 +30,13 @@ class Labels:
         route: str | None = None,
         job: str | None = None,
         essential: bool | None = None,
+        run: str | None = None,
     ) -> None:
         self.app = app
         self.route = route
         self.job = job
         self.essential = essential
+        self.run = run
 
 
 _process = Labels()
@@ -66,10 +68,16 @@ def labels() -> tuple[str, str, str, bool]:
     )
 
 
+def run() -> str:
+    """The id of the run of a job we are in, '' outside of one."""
+    return _innermost().run or ""
+
+
 class context:  # noqa: N801 - reads as a keyword where it is used
     """Label the calls of a block or a function: `with costmon.context(route="/chat", essential=True): …`.
 
-    Works as a context manager and as a decorator of sync and async functions; every argument is optional.
+    Works as a context manager and as a decorator of sync and async functions; every argument is optional. (`run` is
+    for schedulers: the id of the run the calls belong to.)
     """
 
     def __init__(
@@ -79,8 +87,9 @@ class context:  # noqa: N801 - reads as a keyword where it is used
         route: str | None = None,
         job: str | None = None,
         essential: bool | None = None,
+        run: str | None = None,
     ) -> None:
-        self._labels = Labels(app, route, job, essential)
+        self._labels = Labels(app, route, job, essential, run)
 
     def __enter__(self) -> context:
         _current.set((*_current.get(), _over(self._labels, _innermost())))
@@ -91,7 +100,9 @@ class context:  # noqa: N801 - reads as a keyword where it is used
 
     def _again(self) -> context:
         labels = self._labels
-        return context(app=labels.app, route=labels.route, job=labels.job, essential=labels.essential)
+        return context(
+            app=labels.app, route=labels.route, job=labels.job, essential=labels.essential, run=labels.run
+        )
 
     def __call__(self, function: _F) -> _F:
         import inspect
@@ -139,6 +150,7 @@ def _over(inner: Labels, outer: Labels) -> Labels:
         outer.route if inner.route is None else inner.route,
         outer.job if inner.job is None else inner.job,
         outer.essential if inner.essential is None else inner.essential,
+        outer.run if inner.run is None else inner.run,
     )
 
 

@@ -34,7 +34,8 @@ class Attempt(NamedTuple):
     """One attempt at one metered call, before it leaves.
 
     `estimate` is the reservation in nano of `currency`; `assumed` says that the price is unknown and the estimate is
-    what enforcement assumes. `fingerprint` is a keyed hash of the request, '' without one. Times are µs since 1970 UTC.
+    what enforcement assumes. `fingerprint` is a keyed hash of the request, '' without one. `run` is
+    the id of the run, or of the process, that makes the call. Times are µs since 1970 UTC.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Attempt(NamedTuple):
     currency: str
     assumed: bool
     fingerprint: str = ""
+    run: str = ""
 
 
 class Settlement(NamedTuple):

@@ -1,8 +1,9 @@
 """Things the operator should be told once a day and that no sum shows: one row each of table `notice`, repeats folded.
 
-Kinds: `unseen` (a provider was reached past every hook), `prompt`, `unpriced`, `breaker`. The engine makes an alert of
-each row. `note` may be called from anywhere in a host but not inside a transaction of the same ledger: it writes at most
-once a minute per kind and subject, for at most 10 ms, and what it cannot write now it writes with a later call or at exit.
+Kinds: `unseen` (a provider was reached past every hook), `prompt`, `unpriced`, `breaker`, and from the engine `repeat` and
+`retry`. The engine makes an alert of each row. `note` may be called from anywhere in a host but not inside a transaction of
+the same ledger: it writes at most once a minute per kind and subject, for at most 10 ms, and what it cannot write now it
+writes with a later call or at exit.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from costmon.shim.ledger import ADMIT_WAIT_S, SETTLE_WAIT_S, Ledger, async_sleep
 from costmon.shim.locks import Naps
 from costmon.shim.memory import Memory
 from costmon.shim.policy import Budget, Period, Policy
+from costmon.shim.process import process
 from costmon.shim.refusals import Refusals
 from costmon.shim.timestamps import until_text
 from costmon.shim.transactions import Admitted, Labels, Transactions, label_map
@@ -367,7 +368,7 @@ class Recorder:
         attempt = Attempt(
             new_id(now), now, call.source, app, route, job, essential, call.api, call.provider,
             call.model, call.endpoint, call.input_tokens, call.max_output or 0, estimate, call.currency, False,
-            call.fingerprint,
+            call.fingerprint, context.run() or process.id(now),
         )  # fmt: skip
         current = self._transactions.policy
         named = label_map(attempt)

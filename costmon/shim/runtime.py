@@ -8,6 +8,7 @@ from collections import deque
 
 from costmon import paths
 from costmon.shim.faults import guarded
+from costmon.shim.process import process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -145,3 +146,8 @@ def at_exit() -> None:
             report(
                 "exit", f"costmon could not write {left} settlements; they will be settled at their estimates"
             )
+    if process.known:
+        from costmon.shim.jobs import books
+
+        for found in list(_recorders.values()):
+            guarded("say that this process ends", books.leave, found.ledger)

@@ -184,7 +184,9 @@ _LEDGER = (
         from event where state = 'settled'""",
 )
 
-MOVE_RESERVED = """insert or ignore into reservation select id, created_at, coalesce(lease_until, 0), coalesce(owner, ''),
+MOVE_RESERVED = """insert or ignore into reservation (id, created_at, lease_until, owner, reserved, charges, source, app,
+    route, job, essential, api, provider, model, endpoint, currency, assumed, fingerprint)
+    select id, created_at, coalesce(lease_until, 0), coalesce(owner, ''),
     reserved, charges, source, app, route, job, essential, api, provider, model, endpoint, currency,
     coalesce(cost_status = 'unknown', 0), null from event where state = 'reserved'"""
 _RULES = (
@@ -371,10 +373,102 @@ _FIGURES = (
     ) without rowid""",
 )
 
+
+def _run_trigger(name: str, when: str, *bodies: tuple[str, str]) -> str:
+    names, values = ", ".join(_SUMS), list(_SUMS.values())
+    statements = [
+        f"""insert into rollup_run (run_id, currency, {names})
+        values ({row}.run_id, {row}.currency, {", ".join(sign + value.format(row=row) for value in values)})
+        on conflict (run_id, currency) do update set {", ".join(f"{one} = {one} + excluded.{one}" for one in _SUMS)};"""  # noqa: S608 - names are ours
+        for row, sign in bodies
+    ]
+    return f"create trigger {name} {when} begin {' '.join(statements)} end"
+
+
+_RUNS_ONLY = "new.run_id is not null and new.run_id < 'p'"
+_SCHEDULES = (
+    # The run, or (beginning with 'p') the process, that made the call.
+    "alter table event add column run_id text",
+    "alter table reservation add column run_id text",
+    # A process that makes calls; `who` is for people. Its id begins with 'p', which no run's does.
+    """create table if not exists process (
+        id text not null, app text not null, owner text not null, who text not null,
+        first_at integer not null, ended_at integer,
+        primary key (id, app)
+    ) without rowid""",
+    # One run of a job. `source` says who says so: 'app' (costmon.job), 'apscheduler', 'schedule', 'celery', 'process' (a
+    # whole process was the run), 'log' or 'rhythm' (recognised from calls alone). `plan` is what its process had announced
+    # ('' = nothing), `planned_at` the time its scheduler meant it for. `elapsed_at` counts from the machine's start, sleep
+    # included, whatever is done to its clock. `manual` = a person started it.
+    """create table if not exists job_run (
+        id text primary key, app text not null, job text not null, source text not null,
+        owner text not null default '', who text not null default '', plan text not null default '',
+        planned_at integer, started_at integer not null, ended_at integer,
+        outcome text not null check (outcome in ('running', 'ok', 'error', 'skipped', 'unknown')),
+        elapsed_at integer, manual integer not null default 0
+    ) without rowid""",
+    "create index if not exists job_run_of on job_run (job, started_at)",
+    "create index if not exists job_run_open on job_run (started_at) where outcome = 'running'",
+    """create table if not exists rollup_run (
+        run_id text not null, currency text not null,
+        calls integer not null default 0, errors integer not null default 0,
+        input_tokens integer not null default 0, output_tokens integer not null default 0,
+        cost integer not null default 0, unpriced integer not null default 0, estimated integer not null default 0,
+        partial integer not null default 0, estimated_cost integer not null default 0, assumed integer not null default 0,
+        primary key (run_id, currency)
+    ) without rowid""",
+    _run_trigger(
+        "run_inserted", f"after insert on event when new.state = 'settled' and {_RUNS_ONLY}", ("new", "")
+    ),
+    _run_trigger(
+        "run_corrected",
+        f"after update on event when new.state = 'settled' and old.state = 'settled' and {_RUNS_ONLY}",
+        ("old", "-"),
+        ("new", ""),
+    ),
+    # Who says that a job has a plan. `source` as in job_run, or 'apscheduler-store', 'crontab', 'systemd', 'compose';
+    # `owner` is a process, or the file that says so. `plan` is '' (none known), 'every 60m', 'cron 0 * * * *', 'timer …',
+    # 'at 2026-12-01T09:00:00Z'; `zone` an IANA name, '' where the plan needs none or nobody knows it. `ended_at`: no longer.
+    """create table if not exists announcement (
+        job text not null, app text not null, source text not null, owner text not null, who text not null default '',
+        plan text not null default '', zone text not null default '', next_run_at integer,
+        first_at integer not null, seen_at integer not null, ended_at integer, note text not null default '',
+        primary key (job, app, source, owner)
+    ) without rowid""",
+    """insert or ignore into announcement (job, app, source, owner, plan, next_run_at, first_at, seen_at)
+        select name, app, 'app', '', iif(every_us is null, '', 'every ' || every_us / 1000000 || 's'), next_run_at,
+            coalesce(started_at, 0), coalesce(ended_at, started_at, 0) from job""",
+    # When an engine was looking, so that what happened while nobody did (asleep, off) is told apart. `gap` = why the one
+    # before ended: '' (the first), 'off', 'suspended' or 'clock' (set, by `step` µs).
+    """create table if not exists watch_span (
+        start_at integer primary key, end_at integer not null, gap text not null default '',
+        step integer not null default 0
+    )""",
+    # A plan that did not hold: one row from the first unexpected run to the last. `kind`: 'misfire' or 'missed'. `state`:
+    # 'open' or 'over'; `evidence` is JSON of plan, fact, processes and cost as last judged.
+    """create table if not exists misfire (
+        id integer primary key, kind text not null, job text not null, first_at integer not null,
+        last_at integer not null, runs integer not null, state text not null, evidence text not null default '{}'
+    )""",
+    # A person moved the switch; `action` is 'kill' or 'allow', `scope` as the switch's. What costmon moves by itself
+    # is not here.
+    """create table if not exists switch_journal (
+        id integer primary key, at integer not null, action text not null, scope text not null, by text not null,
+        reason text not null default ''
+    )""",
+    "create index if not exists switch_journal_at on switch_journal (at)",
+    # How far a followed log has been read.
+    """create table if not exists log_position (
+        path text primary key, device integer not null, inode integer not null, head text not null, offset integer not null,
+        state text not null default '{}', read_at integer not null
+    ) without rowid""",
+)
+
 STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("ledger", _LEDGER),
     ("rules", _RULES),
     ("bands", _BANDS),
     ("figures", _FIGURES),
+    ("schedules", _SCHEDULES),
 )
 VERSION = len(STEPS)

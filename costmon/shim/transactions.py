@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from costmon.errors import SpendBlocked
-from costmon.shim import booking, policy, rules
+from costmon.shim import booking, context, policy, rules
 from costmon.shim.admission import reservation
 from costmon.shim.calls import Call, Open, Outcome
 from costmon.shim.costing import Costing, Estimate
@@ -17,6 +17,7 @@ from costmon.shim.faults import report
 from costmon.shim.holds import Counted, Holds
 from costmon.shim.memory import Memory
 from costmon.shim.money import convert
+from costmon.shim.process import process
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -56,6 +57,7 @@ class Transactions:
     def forget(self) -> None:
         """The ledger is another one."""
         self.policy = None
+        process.forget()
 
     def reserve(self, db: Connection, call: Call, labels: Labels, now: int) -> Admitted:
         """Decide and reserve. Raises SpendBlocked."""
@@ -65,7 +67,7 @@ class Transactions:
         attempt = Attempt(
             new_id(now), now, call.source, app, route, job, essential, call.api, call.provider,
             call.model, call.endpoint, call.input_tokens, expected.output_tokens, expected.nano,
-            expected.currency, expected.assumed, call.fingerprint,
+            expected.currency, expected.assumed, call.fingerprint, context.run() or process.id(now),
         )  # fmt: skip
         named = label_map(attempt)
         refusals = _Refusals(excused=rules_now.rules.excuses(named, now))
@@ -87,6 +89,7 @@ class Transactions:
         settlement = self._settlement(db, current, held, outcome, now)
         charges = held.charges if held.written else self._late_charges(db, current, held)
         used = booking.settle(db, held.attempt, charges, current.machine, settlement)
+        process.write(db, held.attempt.run, held.attempt.app, held.attempt.created_at)
         if not outcome.once:
             rules.after(db, current.rules, held.attempt, settlement)
         return self._crossed(current, used)

@@ -159,6 +159,7 @@ def sources() -> list[Path]:
     return [*package.rglob("*.py")]
 
 
+@pytest.mark.slow
 def test_every_transaction_begins_immediate() -> None:
     """No code of ours opens a transaction that could fail half way for want of the lock."""
     begun = set()

@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     from typing import Any
 
 _HTTPX = ("httpx", "httpx2")
-_NAMES = frozenset({*_HTTPX, "urllib3", "aiohttp", *sdk.MODULES})
+# Schedulers' modules, and the module of ours that knows each.
+_SCHEDULERS = {
+    **dict.fromkeys(
+        ("apscheduler.executors.base", "apscheduler.executors.base_py3", "apscheduler.schedulers.base"),
+        "apscheduler",
+    ),
+    "schedule": "schedule",
+    **dict.fromkeys(("celery.beat", "celery.app.trace"), "celery"),
+}
+_NAMES = frozenset({*_HTTPX, "urllib3", "aiohttp", *sdk.MODULES, *_SCHEDULERS})
 
 
 def install() -> None:
@@ -41,6 +50,11 @@ def patch_for(name: str) -> Callable[[ModuleType], None] | None:
         from costmon.shim.hooks.aiohttp import patch
 
         return patch
+    if name in _SCHEDULERS:
+        from importlib import import_module
+
+        found: Callable[[ModuleType], None] = import_module(f"costmon.shim.jobs.{_SCHEDULERS[name]}").patch
+        return found
     return sdk.patch if sdk.known(name) else None
 
 

@@ -210,6 +210,7 @@ def test_a_body_of_nonsense(
     kit.assert_sums_agree(costmon_home)
 
 
+@pytest.mark.slow
 def test_twenty_megabytes(server: MockServer, costmon_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer of 20 MB reaches the app byte for byte, and is not taken for a free call."""
     (first, second) = same_as_unwatched(server, Reply([BIG]), [plain, plain_async], monkeypatch)

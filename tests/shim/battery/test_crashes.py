@@ -428,7 +428,7 @@ spend(1)
     kit.assert_sums_agree(costmon_home)
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("method", ["fork", "spawn", pytest.param("forkserver", marks=pytest.mark.slow)])
 def test_worker_pools_of_every_kind(costmon_home: Path, method: str) -> None:
     """multiprocessing, however it starts its workers, loses no call."""
     code = f"""
@@ -496,6 +496,7 @@ def test_twenty_processes_open_a_new_ledger_at_once(costmon_home: Path) -> None:
     kit.assert_sums_agree(costmon_home)
 
 
+@pytest.mark.slow
 def test_eight_processes_of_five_hundred_calls(costmon_home: Path) -> None:
     """8 apps flat out: exactly 4,000 events, the exact sum, and every gauge agrees."""
     kit.add_budget(costmon_home, 10**15)

@@ -110,6 +110,7 @@ def test_a_block_on_a_full_disk(small_disk: Path) -> None:
 
 @root
 @pytest.mark.timeout(60)
+@pytest.mark.slow
 def test_room_on_the_disk_is_found_within_five_seconds(small_disk: Path) -> None:
     """An app that goes on calling notices by itself that the disk has room again, and writes what it kept."""
     home = small_disk / "home"

@@ -1,0 +1,244 @@
+"""The runs of jobs that go on in this process: begun and ended in the ledger, whatever state that is in.
+
+A start that cannot be written is written with its end; an end that cannot is written with the next run, or at exit.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from costmon.shim import context, runtime
+from costmon.shim.events import clean, new_id
+from costmon.shim.faults import guarded, report
+from costmon.shim.jobs import books, threads
+from costmon.shim.jobs.books import Start
+from costmon.shim.process import process
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+WAIT_S = 0.25
+_TRUE = ("1", "true", "yes", "on")
+_MOST_LATE = 1000
+# What goes on here: (process id, run) → the job's name.
+_going: dict[tuple[int, str], str] = {}
+# Ends that the ledger did not take, each with the process id it belongs to.
+_late: deque[tuple[int, Start, int, str]] = deque(maxlen=_MOST_LATE)
+Also = Callable[["Connection"], object]
+
+
+class Declared(NamedTuple):
+    """What `costmon.job` says of a function: its job's name, plan and zone. The function carries it as `MARK`."""
+
+    name: str
+    plan: str
+    zone: str
+
+
+MARK = "__costmon_job__"
+
+
+def declared(function: object) -> Declared | None:
+    """What `costmon.job` says of a function a scheduler was given, through partials, methods and other decorators."""
+    for _ in range(16):
+        found = getattr(function, MARK, None)
+        if isinstance(found, Declared):
+            return found
+        inner = (
+            function.func
+            if isinstance(function, functools.partial)
+            else getattr(function, "__wrapped__", None)
+        )
+        if inner is None:
+            return None
+        function = inner
+    return None
+
+
+def started_by_hand() -> bool:
+    """Whether the environment says that a person started this process."""
+    return os.environ.get("COSTMON_MANUAL", "").lower() in _TRUE
+
+
+def new(
+    job: str, source: str, plan: str = "", planned_at: int | None = None, *, manual: bool = False
+) -> Start | None:
+    """A run that begins now, in this process and under the labels we are in; None when costmon is off or has a fault."""
+    return guarded("begin a run", _new, job, source, plan, planned_at, manual) if runtime.enabled() else None
+
+
+def _new(job: str, source: str, plan: str, planned_at: int | None, manual: bool) -> Start:
+    ledger = runtime.recorder().ledger
+    now = ledger.now()
+    return Start(
+        id=new_id(now),
+        app=clean(context.labels()[0]) or "python",
+        job=named(job),
+        source=source,
+        started_at=now,
+        plan=clean(plan),
+        planned_at=planned_at,
+        elapsed_at=books.elapsed_us(ledger.home),
+        manual=manual,
+    )
+
+
+def inside(job: str) -> bool:
+    """Whether a run of the job goes on around us: then what begins under its name is that run."""
+    return _going.get((os.getpid(), context.run())) == (named(job))
+
+
+def begin(run: Start, also: Also | None = None, *, again: bool = False) -> None:
+    """Write that a run has begun, or goes on `again` after a retry, and what `also` writes."""
+    _goes_on(run)
+    guarded("write a run's start", _write, _beginning(run, also, again))
+
+
+async def begin_async(run: Start, also: Also | None = None) -> None:
+    """The same on an event loop, which runs on while the ledger is busy."""
+    _goes_on(run)
+    try:
+        await _write_async("write a run's start", _beginning(run, also))
+    except BaseException:  # the task was cancelled before the run began
+        _going.pop((os.getpid(), run.id), None)
+        raise
+
+
+def end(run: Start, outcome: str) -> None:
+    """Write that a run has ended. A child that was forked inside of it does not end it."""
+    ended_at = _over(run)
+    if ended_at is not None:
+        _late.append((os.getpid(), run, ended_at, outcome))
+        guarded("write a run's end", _write, None)
+
+
+async def end_async(run: Start, outcome: str) -> None:
+    """The same on an event loop, which runs on while the ledger is busy."""
+    ended_at = _over(run)
+    if ended_at is not None:
+        _late.append((os.getpid(), run, ended_at, outcome))
+        await _write_async("write a run's end", None)
+
+
+def interrupt(run: Start) -> None:
+    """A run will go on elsewhere, or later."""
+    _going.pop((os.getpid(), run.id), None)
+
+
+def skip(run: Start) -> None:
+    """Write that a run was left out."""
+    _goes_on(run)
+    end(run, "skipped")
+
+
+def end_elsewhere(run: Start, outcome: str, also_called: str) -> None:
+    """A run handed to another process has ended: write it whole, unless that process has (maybe `also_called`)."""
+    ended_at = runtime.recorder().ledger.now()
+
+    def work(db: Connection) -> None:
+        row = db.execute(
+            _WRITTEN, (run.job, also_called, run.planned_at, run.source, run.started_at)
+        ).fetchone()
+        if row is None:
+            books.end(db, run, ended_at, outcome)
+        elif row[1] != run.job:
+            db.execute("update job_run set job = ? where id = ?", (run.job, row[0]))
+
+    process.tell(run.started_at)
+    write(work)
+
+
+def named(job: str) -> str:
+    """A job's name as the ledger has it."""
+    return clean(job) or "job"
+
+
+def write(also: Also, wait_s: float = WAIT_S) -> bool:
+    """Write what `also` writes, and ends that are due; whether the ledger took it."""
+    return guarded("write a job", _write, also, wait_s) is True
+
+
+def write_late(db: Connection) -> int:
+    """The ends that the ledger has not taken yet; returns how many."""
+    mine = [late for late in list(_late) if late[0] == os.getpid()]
+    for _, run, ended_at, outcome in mine:
+        books.end(db, run, ended_at, outcome)
+    return len(mine)
+
+
+def _goes_on(run: Start) -> None:
+    _going[os.getpid(), run.id] = run.job
+    process.tell(run.started_at)
+    guarded("follow threads", threads.install, _going)
+
+
+def _over(run: Start) -> int | None:
+    mine = _going.pop((os.getpid(), run.id), None) is not None
+    return runtime.recorder().ledger.now() if mine else None
+
+
+def _beginning(run: Start, also: Also | None, again: bool = False) -> Also:
+    def both(db: Connection) -> None:
+        if not (again and books.go_on(db, run)):
+            books.begin(db, run)
+        if also is not None:
+            also(db)
+
+    return both
+
+
+def _all(also: Also | None) -> Callable[[Connection], list[tuple[int, Start, int, str]]]:
+    def work(db: Connection) -> list[tuple[int, Start, int, str]]:
+        taken = list(_late)
+        write_late(db)
+        if also is not None:
+            also(db)
+        return taken
+
+    return work
+
+
+def _write(also: Also | None, wait_s: float = WAIT_S) -> bool:
+    _done(runtime.recorder().ledger.write(_all(also), wait_s))
+    return True
+
+
+async def _write_async(what: str, also: Also | None) -> None:
+    try:
+        _done(await runtime.recorder().ledger.write_async(_all(also), WAIT_S))
+    except Exception as error:
+        report(what, f"costmon could not {what}: {type(error).__name__}")
+
+
+def _done(taken: list[tuple[int, Start, int, str]]) -> None:
+    for late in taken:
+        try:
+            _late.remove(late)
+        except ValueError:  # another thread has written it too; an end written twice is the same end
+            pass
+
+
+def forget() -> None:
+    """Nothing goes on here (tests)."""
+    _going.clear()
+    _late.clear()
+
+
+_WRITTEN = """select id, job from job_run where job in (?, ?) and planned_at = ? and source = ? and started_at >= ?
+    order by id limit 1"""
+
+
+def wrapped(function: Any, original: Any) -> Any:
+    """`function` as a stand-in for `original`, marked so that it is not set twice."""
+    functools.update_wrapper(function, original)
+    function.__costmon_stand_in__ = True
+    return function
+
+
+def stands_in(function: Any) -> bool:
+    """Whether a function is a stand-in of ours."""
+    return getattr(function, "__costmon_stand_in__", False) is True
