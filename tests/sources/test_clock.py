@@ -361,6 +361,7 @@ def test_a_ledger_that_fails_in_the_middle_counts_all_or_nothing(world, monkeypa
 # --- subscriptions, storage, traffic as announced -----------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_subscription_comes_to_its_price_in_every_month(world):
     w = world(
         '[resource.max]\nkind = "flat"\nprice = "19.99 USD"\nper = "month"\nsince = 2026-02-01\n',

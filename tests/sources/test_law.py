@@ -112,6 +112,7 @@ def _assert_bill(w: World, name: str = "box") -> None:
 
 @given(moves=steps)
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.slow
 def test_runs_started_and_stopped_in_any_order(tmp_path: Path, moves):
     w = World(
         tmp_path / str(next(_numbers)),
