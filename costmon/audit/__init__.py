@@ -1,0 +1,1 @@
+"""The audit: what compose, env, cron, unit and Python files declare, judged before anything runs."""

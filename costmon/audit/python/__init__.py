@@ -1,0 +1,1 @@
+"""Schedules and retries that Python files declare, read from their syntax; nothing is imported."""

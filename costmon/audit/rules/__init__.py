@@ -1,0 +1,1 @@
+"""What is wrong, by rule: pure functions of what was read."""
