@@ -264,10 +264,14 @@ _NOTICES = {
     "unseen": "{app} reached {subject} by a path costmon does not see",
     "prompt": "{app} sent a very large prompt to {subject}",
     "unpriced": "{app} called {subject}, whose price is unknown",
+    "repeat": "{app} makes one and the same call to {subject} over and over",
+    "retry": "{app} tries a failing call to {subject} again and again",
     "breaker": "calls of {app} to {subject} are held back after repeated failures",
 }
 _CONSEQUENCES = {
     "unseen": "What it spends there is neither counted nor stopped. Use a client costmon hooks, or @costmon.track.",
+    "repeat": "Each one costs. A [repeat] rule in the config refuses them.",
+    "retry": "Each try may cost. A [retry_loop] rule in the config refuses them.",
     "unpriced": "Its cost is assumed until a price is added: costmon prices check prints what to add.",
 }
 

@@ -62,6 +62,18 @@ _COMMANDS = {
         "reconcile",
         "What providers billed beside what apps logged, and what nobody logged.",
     ),
+    "jobs": ("costmon.cli.jobs", "jobs", "Every job: its plan, its next run, and what ran against the plan."),
+    "whatif": ("costmon.cli.whatif", "whatif", "What a job would cost at another rhythm."),
+    "audit": (
+        "costmon.cli.audit",
+        "audit",
+        "Find schedules, keys and models that will cost too much, before anything runs.",
+    ),
+    "incident": (
+        "costmon.cli.incident",
+        "incident",
+        "What happened: which job, how often, how much, who was told and who stopped it.",
+    ),
     "doctor": ("costmon.cli.doctor", "doctor", "What is wrong, and how to mend it."),
     "demo": ("costmon.cli.demo", "demo", "A simulated app that overspends, is warned about, and is stopped."),
 }

@@ -19,6 +19,7 @@ from costmon.shim import switch
 from costmon.shim.ledger import on_network_file_system, wal_reset_bug
 
 OLD_PRICES = timedelta(days=45)
+UNWATCHED = timedelta(minutes=2)
 OLDEST_SQLITE = (3, 35, 0)  # the first with RETURNING
 
 
@@ -230,6 +231,39 @@ def _sources() -> list[Finding]:
     return findings
 
 
+def _schedules() -> list[Finding]:
+    """What is known of jobs, what could not be read of their plans, and whether an engine has watched of late."""
+    from costmon.monitor.schedule.shown import PROBLEMS
+    from costmon.shim.clock import clock_of
+
+    path = paths.ledger_file()
+    if not os.path.exists(path):
+        return []
+    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=1)
+    try:
+        jobs = db.execute("select count(distinct job) from announcement where ended_at is null").fetchone()[0]
+        row = db.execute("select value from setting where key = ?", (PROBLEMS,)).fetchone()
+        last = db.execute("select max(end_at) from watch_span").fetchone()[0]
+    except sqlite3.Error:
+        return []  # as with sources
+    finally:
+        db.close()
+    found = [Finding("wrong", "schedules", one) for one in (row[0].splitlines() if row is not None else ())]
+    told = f"{jobs} job{'s' if jobs != 1 else ''} announced" if jobs else "no job is announced"
+    if last is None:
+        return [
+            *found,
+            Finding("note", "schedules", f"{told}; nobody has watched yet: run costmon or costmon watch"),
+        ]
+    from costmon.cli.polled import span
+
+    ago = timedelta(microseconds=max(0, clock_of(paths.state_home())() - last))
+    if ago > UNWATCHED:
+        said = f"{told}; nobody has watched for {span(ago)}: misfires are told only while costmon or costmon watch runs"
+        return [*found, Finding("note", "schedules", said)]
+    return [*found, Finding("ok", "schedules", f"{told}, watched")]
+
+
 def _notifier() -> list[Finding]:
     from costmon.act.channels.desktop import DesktopNotifier
 
@@ -293,6 +327,7 @@ CHECKS = (
     _configuration,
     _prices,
     _sources,
+    _schedules,
     _notifier,
     _engine,
     _switch,

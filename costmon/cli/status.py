@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 import click
 
 from costmon import config, paths
+from costmon.cli.jobs_shown import line as job_line
+from costmon.cli.jobs_shown import status_json as job_json
 from costmon.cli.polled_json import status_json
 from costmon.cli.reconciled_json import total_json
 from costmon.cli.rules import exceptions, rule_lines, rules_json
@@ -65,11 +67,7 @@ def to_text(s: Snapshot) -> list[str]:
     lines += [f"resource {resource_line(resource)}" for resource in s.resources]
     lines += [_source_line(source, s.at) for source in s.sources]
     lines += [_unlogged_line(total) for total in s.reconciled.totals if total.compared or total.unlogged.best]
-    for job in s.jobs:
-        when = f"next {_local(job.next_run, s.time_zone)}" if job.next_run else "no plan"
-        lines.append(
-            f"job {clean(job.app)}/{clean(job.name)}: {when} · {job.runs} runs, {job.failures} failed · {job.outcome}"
-        )
+    lines += [job_line(job, s.at, s.time_zone) for job in s.schedule.jobs]
     for reader in s.switch.readers:
         lines.append(f"{clean(reader.app)} checked the switch {_local(reader.checked_at, s.time_zone)}")
     lines.append(
@@ -134,20 +132,7 @@ def to_json(s: Snapshot) -> dict[str, Any]:
             ],
         },
         "resources": [resource_json(resource) for resource in s.resources],
-        "jobs": [
-            {
-                "app": job.app,
-                "name": job.name,
-                "every_seconds": int(job.every.total_seconds()) if job.every is not None else None,
-                "next_run": _time(job.next_run),
-                "last_started": _time(job.last_started),
-                "last_ended": _time(job.last_ended),
-                "outcome": job.outcome,
-                "runs": job.runs,
-                "failures": job.failures,
-            }
-            for job in s.jobs
-        ],
+        "jobs": [job_json(job) for job in s.schedule.jobs],
         "prices": {"source": s.prices_source, "checked": _time(s.prices_checked)},
         "notices": [
             {

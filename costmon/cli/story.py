@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from costmon.monitor.schedule.values import ScheduledJob
 from costmon.monitor.snapshot import BudgetStatus, Snapshot
 from costmon.shim.events import clean
 from costmon.shim.money import format_money
 
 
 class Story:
-    """Prints one line for each level crossed, block set or lifted, app refused, and problem."""
+    """Prints one line for each level crossed, block set or lifted, job that misfires, app refused, and problem."""
 
     def __init__(self, say: Callable[[str], object]) -> None:
         self._say = say
         self._levels: dict[tuple[str, str], int] = {}
         self._blocks: dict[str, str] = {}
         self._refused: set[str] = set()
+        self._misfiring: set[str] = set()
         self._began = False
         self._problems: tuple[str, ...] = ()
 
@@ -26,6 +28,8 @@ class Story:
         for budget in snapshot.budgets:
             self._level(stamp, budget)
         self._switch(stamp, snapshot)
+        for job in snapshot.schedule.jobs:
+            self._misfire(stamp, job)
         self._refusals(snapshot)
         for problem in snapshot.problems:
             if problem not in self._problems:
@@ -41,6 +45,17 @@ class Story:
                 spent = f"{format_money(*budget.used)} of {format_money(*budget.limit)}"
                 self._say(f'{stamp}  level      budget "{budget.name}" reached {level} % ({spent})')
         self._levels[key] = max(before, budget.level)
+
+    def _misfire(self, stamp: str, job: ScheduledJob) -> None:
+        bad = job.level == "bad"
+        if bad and job.name not in self._misfiring:
+            self._say(
+                f"{stamp}  misfire    {job.name}: {clean(job.findings[0], 300) if job.findings else ''}"
+            )
+            self._misfiring.add(job.name)
+        elif not bad and job.name in self._misfiring:
+            self._say(f"{stamp}  over       {job.name} runs as planned again, or not at all")
+            self._misfiring.discard(job.name)
 
     def _switch(self, stamp: str, snapshot: Snapshot) -> None:
         now = {block.scope: clean(f"{block.reason}", 300) for block in snapshot.switch.blocks}

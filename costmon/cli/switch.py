@@ -38,6 +38,7 @@ def kill(scope: str, why: str) -> None:
             f"{folder} cannot be written, nothing is blocked: {error.strerror or error}"
         ) from error
     click.echo(f"blocked: {scope}. Lift it with: costmon allow{'' if scope == 'all' else ' ' + scope}")
+    _journal("kill", scope, block.reason if why else "")
 
 
 @click.command()
@@ -55,6 +56,8 @@ def allow(scope: str) -> None:
     except OSError as error:
         raise CostmonError(f"{folder}: the block cannot be lifted: {error.strerror or error}") from error
     click.echo(f"allowed: {scope}" if lifted else f"{scope} was not blocked")
+    if lifted:
+        _journal("allow", scope, "")
     if standing is not None and standing.automatic:
         click.echo(
             f"{standing.by} set that block and will set it again while it is used up: costmon budget set NAME AMOUNT,"
@@ -107,6 +110,15 @@ def check(
         until = f", until {to_datetime(block.until):%Y-%m-%d %H:%M} UTC" if block.until is not None else ""
         click.echo(f"blocked: {block.scope}{until}: {block.reason}")
     ctx.exit(1)
+
+
+def _journal(action: str, scope: str, reason: str) -> None:
+    from costmon.monitor.journal import journal
+
+    home = paths.state_home()
+    problem = journal(home, action, scope, who(), reason, clock_of(home)())
+    if problem:
+        click.echo(f"warning: {problem}", err=True)
 
 
 def _known(scope: str) -> str:

@@ -139,6 +139,38 @@ display = "USD"
 #[unlogged]
 #alert = "0.50 USD"
 
+# Jobs and their plans. Without a table here a job is held to the longest plan any process announces for it. NAME is what
+# costmon.job("trade") or your scheduler calls it, in whatever app; "APP/NAME" is the job of one app alone.
+#[jobs.trade]
+# How often it is to run: a time from "1s" to "7d".
+#every = "60m"
+# Runs nobody planned and runs that did not come are told; false shows them only.
+#alert = true
+#[jobs.report]
+# Or five fields as in a crontab, and the zone they are meant in; without it the zone at the top.
+#cron = "0 9 * * 1-5"
+#zone = "Asia/Seoul"
+
+[schedules]
+# A job that nobody has a plan for is not expected to run more often than this.
+floor = "60m"
+# The crontabs and systemd timers of this machine: of jobs named above, of apps that make calls, and of costmon run.
+crontab = true
+systemd = true
+# SQLite files of APScheduler's job stores, and compose files, as whole paths.
+#apscheduler = ["/srv/trader/jobs.sqlite"]
+#compose = ["/srv/trader/docker-compose.yml"]
+
+# A log that tells of a job's runs: English and Korean phrases of schedulers are known, and your own regular expressions
+# come first: start, next, run, success, failure, done, restart.
+#[log.trader]
+#path = "/srv/trader/scheduler.log"
+#app = "trader"
+#job = "trade"
+# The zone of its times; without this line it is inferred, and said.
+#zone = "Asia/Seoul"
+#next = "next run at (?P<time>.+)"
+
 [hosts]
 # Whose API a host of your own speaks, with its port if it has one; `free` says that calls to it cost nothing.
 #"llm.corp.example" = "openai"
@@ -160,6 +192,10 @@ synchronous = "normal"
 dry_run = false
 # Tell about prompts of so many tokens or more; 0 never does.
 warn_prompt_tokens = 0
+# Tell about so many identical calls within 10 minutes, and about so many failed tries of one request within 5; 0 never
+# does. To refuse them as well, see [repeat] and [retry_loop].
+warn_repeats = 20
+warn_retries = 5
 
 [notify]
 # Native notifications of this desktop.

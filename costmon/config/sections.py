@@ -13,6 +13,7 @@ from costmon.config.money import EXAMPLE, parse_money, shorten
 from costmon.config.resources import read_resources
 from costmon.config.retention import read_retention
 from costmon.config.rules import read_breaker, read_rate_limits, read_repeat, read_retry_loop
+from costmon.config.schedules import read_jobs, read_logs, read_schedules
 from costmon.config.scopes import NAME, checked, parse_scope
 from costmon.config.source import Section, is_whole, spell
 from costmon.config.sources import read_sources, read_unlogged
@@ -61,7 +62,19 @@ FETCHED = frozenset(
 """What the European Central Bank publishes beside the dollar."""
 _TABLES = (
     *("time_zone", "currency", "budget", "rate_limit", "breaker", "repeat", "retry_loop"),
-    *("resource", "source", "unlogged", "hosts", "limits", "notify", "tui", "retention"),
+    *(
+        "resource",
+        "source",
+        "unlogged",
+        "jobs",
+        "schedules",
+        "log",
+        "hosts",
+        "limits",
+        "notify",
+        "tui",
+        "retention",
+    ),
 )
 
 
@@ -86,6 +99,9 @@ def read_config(top: Section, content_hash: str) -> Config:
         budgets=budgets,
         resources=read_resources(top.section("resource"), known, budgets),
         sources=read_sources(top.section("source")),
+        jobs=read_jobs(top.section("jobs"), zone),
+        schedules=read_schedules(top.section("schedules")),
+        logs=read_logs(top.section("log")),
         unlogged=_unlogged(top.section("unlogged"), known),
         rate_limits=read_rate_limits(top.section("rate_limit")),
         breaker=read_breaker(top),
@@ -303,8 +319,9 @@ def _provider(section: Section, key: str) -> str:
 def _limits(section: Section) -> Limits:
     section.only(
         *("assumed_output", "unknown_price", "strict", "admit_wait", "synchronous"),
-        *("dry_run", "warn_prompt_tokens"),
+        *("dry_run", "warn_prompt_tokens", "warn_repeats", "warn_retries"),
     )
+    usual = Limits()
     return Limits(
         assumed_output=section.whole("assumed_output", 1000, 1, 10_000_000),
         unknown_price=_unknown_price(section),
@@ -313,6 +330,8 @@ def _limits(section: Section) -> Limits:
         synchronous=section.choice("synchronous", "normal", ("normal", "full")),
         dry_run=section.flag("dry_run", False),
         warn_prompt_tokens=section.whole("warn_prompt_tokens", 0, 0, 1_000_000_000),
+        warn_repeats=section.whole("warn_repeats", usual.warn_repeats, 0, 10_000),
+        warn_retries=section.whole("warn_retries", usual.warn_retries, 0, 10_000),
     )
 
 

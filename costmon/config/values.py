@@ -164,6 +164,46 @@ class Unlogged:
 
 
 @dataclass(frozen=True, slots=True)
+class Job:
+    """What a job is held to: the plan of record. `name` is a job's name in whatever app, or 'APP/NAME' in one app.
+
+    Either `every_us` or `cron` (five fields) with its `zone` (IANA, '' = the operator's); neither: runs are counted, and
+    nothing is expected. `alert`: whether a misfire or a missed run is told.
+    """
+
+    name: str
+    every_us: int = 0
+    cron: str = ""
+    zone: str = ""
+    alert: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Schedules:
+    """Where plans are read besides the apps themselves. `floor_us`: an interval below it wants a plan of record.
+    `apscheduler` are SQLite job stores, `compose` compose files, as absolute paths."""
+
+    floor_us: int = 3_600_000_000
+    crontab: bool = True
+    systemd: bool = True
+    apscheduler: tuple[str, ...] = ()
+    compose: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """A log that tells of a job's runs. `zone` is the IANA name of its times, '' = inferred. `patterns` are regular
+    expressions of the operator's own by what they tell, in place of the built-in ones for that."""
+
+    name: str
+    path: str
+    app: str
+    job: str
+    zone: str = ""
+    patterns: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """Whose API a host serves, and whether calls to it cost nothing."""
 
@@ -185,6 +225,10 @@ class Limits:
     """Everything is decided and recorded, nothing is refused but what a person has blocked."""
     warn_prompt_tokens: int = 0
     """A prompt of so many tokens or more earns a notice; 0 is never."""
+    warn_repeats: int = 20
+    """So do so many identical calls within 10 minutes,"""
+    warn_retries: int = 5
+    """and so many failed tries of one request within 5."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +272,9 @@ class Config:
     resources: tuple[Resource, ...] = ()
     sources: tuple[Source, ...] = ()
     unlogged: Unlogged = Unlogged()
+    jobs: tuple[Job, ...] = ()
+    schedules: Schedules = Schedules()
+    logs: tuple[Log, ...] = ()
     hosts: Mapping[str, Host] = field(default_factory=lambda: MappingProxyType({}))
     limits: Limits = Limits()
     notify: Notify = Notify()

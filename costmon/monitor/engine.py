@@ -19,8 +19,11 @@ from costmon.monitor.figures import FigureKeeper, register_sources
 from costmon.monitor.lock import EngineLock
 from costmon.monitor.prices import compile_prices
 from costmon.monitor.rates import RateKeeper
+from costmon.monitor.repeats import Repeats
 from costmon.monitor.reprice.forgetting import Forgetting
 from costmon.monitor.reprice.unknown import price_known
+from costmon.monitor.schedule.judging import Judging
+from costmon.monitor.schedule.keeper import ScheduleKeeper
 from costmon.monitor.snapshot import Snapshot
 from costmon.monitor.unlogged import Unlogged
 from costmon.monitor.view import build_snapshot
@@ -56,6 +59,8 @@ class Engine:
         self._warner: Warner | None = None
         self._rates: RateKeeper | None = None
         self._figures: FigureKeeper | None = None
+        self._schedule: ScheduleKeeper | None = None
+        self._judging = Judging()
         self._last: Snapshot | None = None
         self._seen: tuple[object, ...] = ()
         self._shown_at = -SHOW_EVERY_S
@@ -65,6 +70,7 @@ class Engine:
         self._behind_since: float | None = None
         self._forgetting = Forgetting()
         self._unlogged = Unlogged()
+        self._repeats = Repeats()
 
     @property
     def mine(self) -> bool:
@@ -101,6 +107,8 @@ class Engine:
             mine=self.mine,
             warner=self._warner.trouble if self._warner else "",
             polling=self._figures.trouble if self._figures else "",
+            judging=self._judging,
+            scheduling=self._schedule.trouble if self._schedule else "",
         )
         return self._last
 
@@ -115,6 +123,9 @@ class Engine:
         if self._figures is not None:
             self._figures.stop()
             self._figures = None
+        if self._schedule is not None:
+            self._schedule.stop()
+            self._schedule = None
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -141,8 +152,16 @@ class Engine:
             self._rates.start()
             self._figures = FigureKeeper(self.home)
             self._figures.start()
+            self._schedule = ScheduleKeeper(self.home, self._judging, self._told)
+            self._schedule.start()
             self._seen = ()
         return self._store
+
+    def _told(self) -> None:
+        """From another thread: there is something to tell."""
+        warner = self._warner
+        if warner is not None:
+            warner.look()
 
     def _look(self, store: Store) -> tuple[object, ...]:
         """What tells that something changed, cheap enough for five times a second."""
@@ -188,6 +207,7 @@ class Engine:
         refresh_horizon(store.db, now)
         price_known(store)
         self._forgetting.forget(store)
+        self._repeats.look(store.db, now)
         if self._warner is not None:
             self._warner.look()
         if _size(paths.ledger_file(self.home) + "-wal") > CHECKPOINT_BYTES:

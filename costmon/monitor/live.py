@@ -6,6 +6,7 @@ from threading import Lock
 
 from costmon import paths
 from costmon.monitor.engine import Engine
+from costmon.monitor.journal import ALLOW, KILL, journal
 from costmon.monitor.snapshot import Snapshot
 from costmon.shim import switch
 from costmon.shim.clock import clock_of
@@ -31,7 +32,14 @@ class Live:
 
     def toggle(self) -> str:
         """Block everything, or lift the block a person set; one sentence says what happened. Raises OSError."""
-        return toggle(paths.switch_dir(self._home), clock_of(self._home)())
+        now = clock_of(self._home)()
+        folder = paths.switch_dir(self._home)
+        before = _by_hand(folder, now)
+        said = toggle(folder, now)
+        after = _by_hand(folder, now)
+        for scope in sorted(before ^ after):
+            journal(self._home, KILL if scope in after else ALLOW, scope, "the terminal", "", now)
+        return said
 
     def close(self) -> None:
         """Let go of the engine lock and the ledger."""
@@ -42,6 +50,10 @@ class Live:
                     self._engine.close()
             finally:
                 self._busy.release()
+
+
+def _by_hand(folder: str, now: int) -> set[str]:
+    return {block.scope for block in switch.standing(folder, now) if not block.automatic}
 
 
 def toggle(folder: str, now: int) -> str:

@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from costmon.budget.bands import Band, band, mark
 from costmon.monitor.reconciled import Reconciliation
+from costmon.monitor.schedule.values import Schedule
 from costmon.shim.money import Money
 
 
@@ -167,22 +168,6 @@ class SwitchStatus:
     folder: str
     blocks: tuple[BlockStatus, ...]
     readers: tuple[ReaderStatus, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class JobStatus:
-    """A scheduled job as its app announced it."""
-
-    app: str
-    name: str
-    every: timedelta | None
-    next_run: datetime | None
-    last_started: datetime | None
-    last_ended: datetime | None
-    outcome: str
-    """'', 'running', 'ok' or 'error'."""
-    runs: int
-    failures: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -453,7 +438,7 @@ class Snapshot:
     """Money an hour, measured over this quarter hour and the one before."""
     by_model: tuple[SpendBy, ...] = ()
     by_app: tuple[SpendBy, ...] = ()
-    jobs: tuple[JobStatus, ...] = ()
+    schedule: Schedule = field(default_factory=Schedule)
     resources: tuple[ResourceStatus, ...] = ()
     sources: tuple[SourceStatus, ...] = ()
     switch: SwitchStatus = field(default_factory=lambda: SwitchStatus("", (), ()))

@@ -16,12 +16,13 @@ from costmon.monitor.rates import rates_in_use, stale_texts
 from costmon.monitor.reconciled import this_month
 from costmon.monitor.resources import is_resource, resource_problems, resource_status
 from costmon.monitor.rules import rules_status
+from costmon.monitor.schedule.judging import Judging
+from costmon.monitor.schedule.shown import schedule
 from costmon.monitor.snapshot import (
     BlockStatus,
     BudgetStatus,
     EngineStatus,
     FeedRow,
-    JobStatus,
     NoticeStatus,
     ReaderStatus,
     Snapshot,
@@ -42,9 +43,17 @@ TOP = 30
 _BARS = 24
 
 
-def build_snapshot(store: Store, *, mine: bool, warner: str = "", polling: str = "") -> Snapshot:
+def build_snapshot(
+    store: Store,
+    *,
+    mine: bool,
+    warner: str = "",
+    polling: str = "",
+    judging: Judging | None = None,
+    scheduling: str = "",
+) -> Snapshot:
     """Everything a front end shows, as of now. `warner` is what keeps warnings from being shown, if anything, `polling` what
-    keeps provider figures from being read."""
+    keeps provider figures from being read, `scheduling` what keeps jobs from being watched; `judging` has them judged."""
     db, now = store.db, store.now()
     rules = policy.load(db)
     settings = queries.settings(db)
@@ -59,6 +68,7 @@ def build_snapshot(store: Store, *, mine: bool, warner: str = "", polling: str =
     resources = resource_status(db, now)
     sources = source_status(db, now)
     reconciled = this_month(db, now)
+    jobs = schedule(db, judging or Judging(), now, watching=engine.running, patient=judging is not None)
     pairs = [(code, display.currency) for code in display.used | {"USD"}]
     pairs += [("USD", budget.currency) for budget in rules.budgets]
     rates = rates_in_use(db, pairs, settings.get("time_zone") or "UTC", now)
@@ -80,7 +90,7 @@ def build_snapshot(store: Store, *, mine: bool, warner: str = "", polling: str =
         burn_rate=_burn_rate(store, display, now),
         by_model=_ranked(display, queries.day_by(db, day, "model"), today, _by(flying, "model")),
         by_app=_ranked(display, queries.day_by(db, day, "app"), today, _by(flying, "app")),
-        jobs=tuple(_job(row) for row in queries.jobs(db)),
+        schedule=jobs,
         resources=resources,
         sources=sources,
         switch=_switch(store.home, now),
@@ -95,6 +105,8 @@ def build_snapshot(store: Store, *, mine: bool, warner: str = "", polling: str =
             *_problems(store, settings, engine, display, day, warner),
             *resource_problems(resources),
             *([polling] if polling else []),
+            *([scheduling] if scheduling else []),
+            *jobs.problems,
             *source_problems(sources),
             *reconciled.alarms,
             *stale_texts(rates, store.home, fetched=bool(settings.get("fetch_rates"))),
@@ -249,20 +261,6 @@ def _budget(
         in_flight=sum(
             row.scope_key == "all" or getattr(call, row.scope_key) == row.scope_value for call in flying
         ),
-    )
-
-
-def _job(row: queries.JobRow) -> JobStatus:
-    return JobStatus(
-        app=row.app,
-        name=row.name,
-        every=timedelta(microseconds=row.every_us) if row.every_us is not None else None,
-        next_run=to_datetime(row.next_run_at) if row.next_run_at is not None else None,
-        last_started=to_datetime(row.started_at) if row.started_at is not None else None,
-        last_ended=to_datetime(row.ended_at) if row.ended_at is not None else None,
-        outcome=row.outcome or "",
-        runs=row.runs,
-        failures=row.failures,
     )
 
 

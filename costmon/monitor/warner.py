@@ -14,6 +14,7 @@ from costmon.budget.rows import Uncertain, period_band, read_budgets, uncertain
 from costmon.budget.status import BudgetRow, PeriodRow, standing
 from costmon.errors import CostmonError
 from costmon.monitor.reconciled import UnloggedAlerts
+from costmon.monitor.schedule import misfires
 from costmon.shim import policy
 from costmon.shim.clock import system_clock
 from costmon.shim.money import Money
@@ -74,7 +75,8 @@ class Warner(Thread):
 
 
 def due_alerts(store: Store) -> list[Alert]:
-    """One alert for each level each budget has reached in its current period and each notice of a day, sent or not."""
+    """One alert for each level each budget has reached in its current period, each notice of a day, and each job that does
+    not keep to its plan, sent or not."""
     now = store.now()
     rate = policy.load(store.db).rate
     levels = [
@@ -86,7 +88,8 @@ def due_alerts(store: Store) -> list[Alert]:
         Notice(row.kind, row.subject, row.app, row.day_at, row.detail)
         for row in notices(store.db, now - DAY_US)
     ]
-    return [*levels, *map(notice_alert, told)]
+    jobs = misfires.due(store.db, now, settings(store.db).get("time_zone") or "UTC")
+    return [*levels, *map(notice_alert, told), *jobs]
 
 
 def _crossing(row: BudgetRow, period: PeriodRow, now: int, unsure: Uncertain) -> Crossing:

@@ -94,18 +94,6 @@ class RefusedRow(NamedTuple):
     calls: int
 
 
-class JobRow(NamedTuple):
-    app: str
-    name: str
-    every_us: int | None
-    next_run_at: int | None
-    started_at: int | None
-    ended_at: int | None
-    outcome: str | None
-    runs: int
-    failures: int
-
-
 class NoticeRow(NamedTuple):
     """Something the operator should be told once a day; `kind` as in `shim.notices`."""
 
@@ -213,15 +201,6 @@ def uncertain_of(
         f" where {slot} >= ? and {slot} < ?{scope} group by currency",
         values,
     ).fetchall()
-
-
-def jobs(db: Connection) -> list[JobRow]:
-    """Every announced job, the next to run first."""
-    rows = db.execute(
-        """select app, name, every_us, next_run_at, started_at, ended_at, outcome, runs, failures
-           from job order by next_run_at is null, next_run_at, app, name"""
-    )
-    return [JobRow(*row) for row in rows]
 
 
 def settings(db: Connection) -> dict[str, str]:

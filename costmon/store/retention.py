@@ -18,6 +18,7 @@ from costmon.store.folding import fold, forget_folded
 BATCH = 250
 DAY_US = 86_400_000_000
 POLLS_KEPT_US = 30 * DAY_US
+ANNOUNCED_US = 30 * DAY_US
 KEEP_US = 11 * DAY_US
 """No event goes before: a resource may be said to have stopped ten days ago, and what it cost since is taken back."""
 
@@ -91,6 +92,35 @@ def prune_figures(db: sqlite3.Connection, at: Cutoffs, now: int, batch: int = BA
     ):
         found += db.execute(
             f"delete from {table} where ({key}) in (select {key} from {table} where {column} <= ? limit ?)",  # noqa: S608
+            (before, batch),
+        ).rowcount
+    return found >= batch
+
+
+def prune_schedules(db: sqlite3.Connection, at: Cutoffs, now: int, batch: int = BATCH) -> bool:
+    """Inside the caller's transaction: remove up to `batch` rows each of runs, processes and who announced what.
+
+    Runs and processes go with the events of their time, but for the newest run of each job; announcements a month after they
+    ended; when somebody watched, and misfires that are over, like sums of a day. Whether there is more to do.
+    """
+    if at.events:
+        runs = db.execute(
+            "select id from job_run r where id < ? and started_at < ? and outcome <> 'running' and exists"
+            " (select 1 from job_run n where n.job = r.job and n.started_at > r.started_at) order by id limit ?",
+            (f"r{id_floor(at.events)}", at.events, batch),
+        ).fetchall()
+        db.executemany("delete from rollup_run where run_id = ?", runs)
+        db.executemany("delete from job_run where id = ?", runs)
+    found = len(runs) if at.events else 0
+    for table, key, column, before in (
+        ("process", "id, app", "ended_at", at.events),
+        ("announcement", "job, app, source, owner", "ended_at", now - ANNOUNCED_US),
+        ("watch_span", "start_at", "end_at", at.aggregates),
+        ("misfire", "id", "iif(state = 'over', last_at, null)", at.aggregates),
+        ("log_position", "path", "read_at", at.aggregates),
+    ):
+        found += db.execute(
+            f"delete from {table} where ({key}) in (select {key} from {table} where {column} < ? limit ?)",  # noqa: S608
             (before, batch),
         ).rowcount
     return found >= batch

@@ -232,7 +232,11 @@ def prepare(home: Path, day: datetime) -> None:
     store.close()
 
 
-@pytest.mark.parametrize(("day", "events"), [(MONDAY, 5_000), (SATURDAY, 800)], ids=["Monday", "Saturday"])
+@pytest.mark.parametrize(
+    ("day", "events"),
+    [pytest.param(MONDAY, 5_000, marks=pytest.mark.slow), (SATURDAY, 800)],
+    ids=["Monday", "Saturday"],
+)
 def test_a_day_by_hand_equals_status(costmon_home: Path, day: datetime, events: int) -> None:
     """Today's sum, every model's, every app's and the budget's: all equal to the nano, and what has no price is counted."""
     prepare(costmon_home, day)

@@ -84,6 +84,7 @@ def test_each_level_pops_up_once_over_three_restarts(costmon_home: Path, desk: D
 
 @pytest.mark.system
 @pytest.mark.timeout(60)
+@pytest.mark.slow
 def test_several_monitors_warn_once_and_soon(costmon_home: Path, desk: Desk) -> None:
     """Three monitors at once show one pop-up, within 2 s of the crossing."""
     assert costmon(costmon_home, "budget", "set", "total", "1USD", "--period", "day").returncode == 0

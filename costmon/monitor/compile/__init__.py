@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from costmon.budget.periods import day_start
 from costmon.config import DEFAULT, Config, ExchangeRate, fingerprint, fingerprint_of
 from costmon.config.resources import resources_to_json
+from costmon.config.schedules import to_json as schedules_to_json
 from costmon.errors import ConfigError
 from costmon.monitor.compile.budgets import BudgetChanges, compile_budgets, extend_periods
 from costmon.monitor.compile.days import compile_days, move_days
@@ -122,10 +123,13 @@ def _compile_settings(db: sqlite3.Connection, config: Config) -> None:
         "synchronous": limits.synchronous,
         "dry_run": "1" if limits.dry_run else "0",
         "warn_prompt_tokens": str(limits.warn_prompt_tokens),
+        "warn_repeats": str(limits.warn_repeats),
+        "warn_retries": str(limits.warn_retries),
         "breaker": _figures(config.breaker),
         "repeat": _figures(config.repeat),
         "retry_loop": _figures(config.retry_loop),
         "resources": resources_to_json(config.resources),
+        "schedules": schedules_to_json(config.jobs, config.schedules, config.logs),
         "desktop": "1" if config.notify.desktop else "0",
         "unlogged_alert": json.dumps(config.unlogged.alert) if config.unlogged.alert else "",
         "retention_events": str(config.retention.events),

@@ -8,7 +8,7 @@ from costmon.budget.periods import period_at
 from costmon.monitor.compile.settings import setting
 from costmon.monitor.compile.writing import transaction
 from costmon.store import Store
-from costmon.store.retention import cutoffs, prune, prune_figures
+from costmon.store.retention import cutoffs, prune, prune_figures, prune_schedules
 
 EVERY_S = 3600.0
 AT_ONCE_S = 0.2
@@ -30,7 +30,8 @@ class Forgetting:
         until = time.monotonic() + at_once_s
         while True:
             more = transaction(db, lambda: prune(db, kept)).more
-            if not more and not transaction(db, lambda: prune_figures(db, kept, now)):
+            more = more or transaction(db, lambda: prune_figures(db, kept, now))
+            if not more and not transaction(db, lambda: prune_schedules(db, kept, now)):
                 self._next = time.monotonic() + EVERY_S
                 return False
             if time.monotonic() >= until:
