@@ -31,6 +31,7 @@ from costmon.tui.pages.help import HelpPage
 from costmon.tui.pages.overview import OverviewPage
 from costmon.tui.pages.prices import PricesPage
 from costmon.tui.pages.reconcile import ReconcilePage
+from costmon.tui.pages.schedule import SchedulePage
 from costmon.tui.pricebook import HomePrices, PriceBook, PriceSource
 from costmon.tui.source import SnapshotSource
 from costmon.tui.widgets.levels import offers_allow
@@ -57,6 +58,7 @@ class CostmonApp(App[None]):
         "estimate": EstimatePage,
         "prices": PricesPage,
         "reconcile": ReconcilePage,
+        "schedule": SchedulePage,
     }
     DEFAULT_MODE = "overview"
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (50, "-narrow"), (110, "-wide"), (170, "-huge"), (240, "-vast")]  # noqa: RUF012

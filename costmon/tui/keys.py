@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from textual.binding import Binding, BindingType
 
 _STOP = "Refuse every call of every app, at once"
@@ -33,6 +35,20 @@ RECONCILE = Binding(
     id="reconcile",
     tooltip="What providers bill beside what apps logged",
 )
+JOBS = Binding(
+    "j",
+    "app.page('schedule')",
+    "Jobs",
+    id="schedule",
+    tooltip="What runs next, what ran too often, and what it costs",
+)
+
+
+def hidden(*bindings: Binding) -> list[BindingType]:
+    """The same keys without a place in the footer, where 80 columns have no room for them."""
+    return [replace(binding, show=False) for binding in bindings]
+
+
 # Where letters are typed, the stop key is another (`PricedPage.check_action`): one key stops everything everywhere.
 _STOP_TYPING = "As k, also while you type"
 SWITCH_TYPING: list[BindingType] = [
@@ -68,25 +84,59 @@ SECTIONS: list[BindingType] = [
         show=False,
     ),
 ]
-OVERVIEW: list[BindingType] = [*SWITCH, *FREEZE, ESTIMATE, PRICES, RECONCILE, THEME, HELP, QUIT]
+OVERVIEW: list[BindingType] = [
+    *SWITCH,
+    *FREEZE,
+    JOBS,
+    ESTIMATE,
+    PRICES,
+    RECONCILE,
+    *hidden(THEME),
+    HELP,
+    QUIT,
+]
 CALCULATOR: list[BindingType] = [
     *SWITCH,
     *SWITCH_TYPING,
     *SECTIONS,
     PRICES,
     RECONCILE,
+    *hidden(JOBS),
     *BACK,
     THEME,
     HELP,
     QUIT,
 ]
-CATALOGUE: list[BindingType] = [*SWITCH, *SWITCH_TYPING, ESTIMATE, RECONCILE, *BACK, THEME, HELP, QUIT]
+CATALOGUE: list[BindingType] = [
+    *SWITCH,
+    *SWITCH_TYPING,
+    ESTIMATE,
+    RECONCILE,
+    *hidden(JOBS),
+    *BACK,
+    THEME,
+    HELP,
+    QUIT,
+]
 BILLS: list[BindingType] = [
     *SWITCH,
     *SWITCH_CTRL,
     Binding("enter", "open", "Models", id="reconcile.open", tooltip="The models of a day"),
     ESTIMATE,
     PRICES,
+    *hidden(JOBS),
+    *BACK,
+    THEME,
+    HELP,
+    QUIT,
+]
+SCHEDULE: list[BindingType] = [
+    *SWITCH,
+    *SWITCH_CTRL,
+    Binding("enter", "open", "Details", id="schedule.open", tooltip="Everything known of a job"),
+    Binding("s", "sort", "Sort", id="schedule.sort", tooltip="The worst first, or by when they run next"),
+    *hidden(ESTIMATE, PRICES),
+    RECONCILE,
     *BACK,
     THEME,
     HELP,

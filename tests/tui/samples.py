@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 
 from costmon.insight.reconcile import sums, totals
+from costmon.insight.schedule.values import Count
 from costmon.insight.values import Day, Likely, Line, Span, Tokens
 from costmon.monitor.reconciled import Reconciliation
+from costmon.monitor.schedule.values import AnnouncedPlan, RunStatus, Schedule, ScheduledJob
 from costmon.monitor.snapshot import (
     BalanceStatus,
     BlockStatus,
@@ -16,7 +19,6 @@ from costmon.monitor.snapshot import (
     BypassStatus,
     EngineStatus,
     FeedRow,
-    JobStatus,
     ReaderStatus,
     ResourceStatus,
     RulesStatus,
@@ -126,17 +128,233 @@ def shares(*names: str) -> tuple[SpendBy, ...]:
     )
 
 
-def jobs() -> tuple[JobStatus, ...]:
-    def job(name: str, every: int, due: float, runs: int, failures: int, outcome: str = "ok") -> JobStatus:
-        last = NOW - timedelta(minutes=every - due)
-        interval, due_at = timedelta(minutes=every), NOW + timedelta(minutes=due)
-        return JobStatus("trader", name, interval, due_at, last, last, outcome, runs, failures)
-
-    return (
-        job("trade", 60, 12.05, 14, 1),
-        job("rebalance", 1440, 310, 3, 0),
-        job("news digest", 15, -3.2, 56, 4, "error"),
+def run_at(at: datetime, verdict: str = "expected", outcome: str = "ok", **changes: object) -> RunStatus:
+    """A run of eight seconds and one call."""
+    plain = RunStatus(
+        at=at,
+        ended=None if outcome == "running" else at + timedelta(seconds=8),
+        verdict=verdict,
+        outcome=outcome,
+        who="trader (pid 4242)",
+        cost=usd("0.0012"),
+        calls=1,
+        planned=at if verdict == "expected" else None,
     )
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def said(plan: str, source: str = "app", **changes: object) -> AnnouncedPlan:
+    """Somebody who says a plan, and is the plan of record."""
+    plain = AnnouncedPlan(
+        source,
+        "trader (pid 4242)",
+        "trader",
+        plan,
+        "",
+        NOW + timedelta(minutes=12),
+        NOW,
+        agrees=True,
+        gone=False,
+    )
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def job(name: str, minutes: int, due: float, **changes: object) -> ScheduledJob:
+    """Every so many minutes, next in `due`, and all as planned for the last 24 hours."""
+    period, next_run = timedelta(minutes=minutes), NOW + timedelta(minutes=due)
+    day = 1440 // minutes
+    last = next_run - period
+    past = tuple(
+        run_at(last - period * n) for n in reversed(range(day)) if last - period * n > NOW - timedelta(days=1)
+    )
+    ahead = tuple(next_run + period * n for n in range(day) if next_run + period * n >= NOW)
+    plain = ScheduledJob(
+        name=name,
+        apps=("trader",),
+        plan=f"every {minutes}m",
+        said_by="config",
+        plan_who="",
+        zone="",
+        period=period,
+        next_run=next_run,
+        next_who="trader (pid 4242)",
+        announced=(said(f"every {minutes}m", next_run=next_run),),
+        upcoming=ahead[:500],
+        recent=past[-500:],
+        missed=(),
+        hour=Count(60 // minutes, 60 // minutes, 0, 0),
+        day=Count(day, day, 0, 0),
+        week=Count(7 * day, 7 * day, 0, 0),
+        runs=30 * day,
+        failures=0,
+        outcome="ok",
+        last_started=last,
+        last_ended=last + timedelta(seconds=8),
+        median=usd("0.0012"),
+        p95=usd("0.0014"),
+        trend=Decimal("1.01"),
+        today=usd("0.0168"),
+        tonight=usd("0.012"),
+        this_week=usd("0.0408"),
+        this_month=usd("0.2712"),
+        rhythm=None,
+        level="ok",
+        findings=(),
+    )
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def jobs() -> tuple[ScheduledJob, ...]:
+    """One that runs as planned, one a day, one that is overdue and fails."""
+    late = job("news digest", 15, -3.2)
+    failed = tuple(replace(run, outcome="error") if n > 90 else run for n, run in enumerate(late.recent))
+    return (
+        replace(
+            late,
+            recent=failed,
+            runs=56,
+            failures=4,
+            outcome="error",
+            level="warn",
+            missed=(NOW - timedelta(hours=7, minutes=4),),
+            day=Count(96, 95, 0, 1),
+            week=Count(672, 671, 0, 1),
+            trend=Decimal("1.34"),
+            findings=("The last 4 runs failed and still cost $0.0048.", "One planned run was missed."),
+        ),
+        job("trade", 60, 12.05, runs=14, failures=1),
+        job(
+            "rebalance",
+            1440,
+            310,
+            runs=3,
+            plan="cron 0 19 * * *",
+            said_by="announced",
+            plan_who="trader (pid 4242)",
+        ),
+    )
+
+
+def misfire() -> ScheduledJob:
+    """The story: planned every 60 minutes, a second service runs it every 5."""
+    plain = job("trade", 60, 12.05)
+    extra = tuple(
+        run_at(NOW - timedelta(minutes=5 * n + 1), "other plan", who="backend (pid 977)", planned=None)
+        for n in reversed(range(11))
+    )
+    other = said(
+        "every 5m", who="backend (pid 977)", app="backend", agrees=False, next_run=NOW + timedelta(minutes=4)
+    )
+    return replace(
+        plain,
+        apps=("backend", "trader"),
+        next_run=NOW + timedelta(minutes=4),
+        next_who="backend (pid 977)",
+        last_started=extra[-1].at,
+        last_ended=extra[-1].ended,
+        recent=(*plain.recent[:-1], *extra[:-1], plain.recent[-1], extra[-1]),
+        announced=(*plain.announced, other),
+        hour=Count(1, 12, 11, 0),
+        day=Count(24, 35, 11, 0),
+        week=Count(168, 179, 11, 0),
+        level="bad",
+        findings=(
+            "backend (pid 977) announces every 5m, the plan of record is every 60m: 11 runs nobody planned since"
+            " 13:11, $0.0132 so far; $0.14 until tonight and $2.96 until the month's end if nothing changes.",
+            "Two processes run it: backend (pid 977) and trader (pid 4242).",
+        ),
+        tonight=usd("0.142"),
+        this_week=usd("0.55"),
+        this_month=usd("2.9616"),
+    )
+
+
+def scheduled(*found: ScheduledJob, problems: tuple[str, ...] = ()) -> Snapshot:
+    """Calm, with these jobs; what each lacks of the projections is told as unknown."""
+
+    def total(of: list[Money | None]) -> Money | None:
+        known = [one.nano for one in of if one is not None]
+        return Money(sum(known), "USD") if len(known) == len(of) else None
+
+    plan = Schedule(
+        found,
+        problems,
+        total([one.tonight for one in found]),
+        total([one.this_week for one in found]),
+        total([one.this_month for one in found]),
+    )
+    return replace(calm(), schedule=plan)
+
+
+def schedule() -> Snapshot:
+    """A misfire, and one job of each other kind; a source that could not be read."""
+    unconfirmed = job(
+        "indexer",
+        30,
+        9,
+        apps=("indexer",),
+        plan="",
+        said_by="announced",
+        period=None,
+        next_run=None,
+        next_who="",
+        announced=(),
+        upcoming=(),
+        recent=tuple(run_at(NOW - timedelta(minutes=30 * n + 3), "unplanned") for n in reversed(range(20))),
+        hour=Count(0, 2, 0, 0),
+        day=Count(0, 20, 0, 0),
+        week=Count(0, 20, 0, 0),
+        median=None,
+        p95=None,
+        tonight=None,
+        this_week=None,
+        this_month=None,
+        trend=None,
+        rhythm=timedelta(minutes=30),
+        level="unconfirmed",
+    )
+    kinds = ("manual", "restart", "early", "late", "catch-up", "expected")
+    mixed = job("backup 백업 보고서", 120, 47)
+    marked = tuple(replace(run, verdict=kinds[n % 6]) for n, run in enumerate(mixed.recent))
+    running = run_at(NOW - timedelta(seconds=73), "expected", "running", cost=None, calls=0)
+    mixed = replace(
+        mixed,
+        recent=(*marked[:-1], running),
+        outcome="running",
+        last_started=running.at,
+        last_ended=None,
+        plan="cron 0 */2 * * *",
+        zone="Europe/Berlin",
+        said_by="announced",
+        plan_who="/etc/cron.d/backup:3",
+        announced=(
+            said(
+                "cron 0 */2 * * *", "crontab", who="/etc/cron.d/backup:3", app="backup", zone="Europe/Berlin"
+            ),
+            said(
+                "every 2h",
+                "compose",
+                who="docker-compose.yml:14",
+                seen=NOW - timedelta(hours=3),
+                gone=True,
+                agrees=False,
+            ),
+        ),
+    )
+    return scheduled(
+        misfire(),
+        *jobs()[:1],
+        *jobs()[2:],
+        unconfirmed,
+        mixed,
+        problems=("/etc/cron.d/old:7 cannot be parsed: '61 * * * *'.",),
+    )
+
+
+@lru_cache(1)
+def two_hundred_jobs() -> Snapshot:
+    names = (f"{'정기작업' if n % 3 else 'job'}-{n:03}" for n in range(200))
+    return scheduled(*(job(name, (5, 15, 60, 1440)[n % 4], n % 60 + 0.5) for n, name in enumerate(names)))
 
 
 def resource(
@@ -394,7 +612,7 @@ def calm() -> Snapshot:
         burn_rate=usd("0.42"),
         by_model=shares("gpt-5-mini", "claude-opus-4-5", "gpt-5-nano-2026-08-07", "claude-haiku-4-5"),
         by_app=shares("trader", "chatbot", "indexer"),
-        jobs=jobs(),
+        schedule=Schedule(jobs(), (), usd("0.036"), usd("0.1224"), usd("0.8136")),
         switch=SwitchStatus(
             "/home/you/.local/state/costmon/switch",
             (),
@@ -521,7 +739,28 @@ def hostile() -> Snapshot:
         budgets=tuple(budget(name, "7.7", "10", scope=f"app={name}", period="day") for name in HOSTILE),
         by_model=shares(*HOSTILE),
         by_app=shares(*reversed(HOSTILE)),
-        jobs=tuple(JobStatus(n, n, timedelta(minutes=1), NOW, None, None, "error", 3, 1) for n in HOSTILE),
+        schedule=Schedule(
+            tuple(
+                job(
+                    n,
+                    60,
+                    3,
+                    apps=(n,),
+                    plan=n,
+                    zone=n,
+                    plan_who=n,
+                    next_who=n,
+                    said_by=n,
+                    outcome=n,
+                    level=n,
+                    findings=(n,),
+                    announced=(said(n, n, who=n, app=n, zone=n, note=n),),
+                    recent=(run_at(at, n, n, who=n), run_at(NOW, cost=None)),
+                )
+                for n in HOSTILE
+            ),
+            HOSTILE,
+        ),
         switch=SwitchStatus(
             "\x1b]0;x\x07",
             tuple(BlockStatus(f"app={name}", name, name, at, None, False, True) for name in HOSTILE),
@@ -582,5 +821,18 @@ def many() -> Snapshot:
 
 ALL = {
     maker.__name__: maker
-    for maker in (calm, warned, blocked, dry, bypassed, empty, unpriced, served, bills, hostile, many)
+    for maker in (
+        calm,
+        warned,
+        blocked,
+        dry,
+        bypassed,
+        empty,
+        unpriced,
+        served,
+        bills,
+        schedule,
+        hostile,
+        many,
+    )
 }

@@ -98,6 +98,7 @@ async def test_results_follow_what_is_typed() -> None:
         await settled(pilot, lambda: "$0.03 " in screen_text(app))
 
 
+@pytest.mark.slow
 async def test_bad_input_is_marked_and_takes_the_answer_away() -> None:
     """No old figure stands beside new words; the next good input brings it back."""
     app = make_app(Script(samples.empty()))
@@ -170,6 +171,7 @@ async def test_k_and_the_other_keys_work_in_a_field_of_numbers() -> None:
         assert page._field("input").typed == "4000"
 
 
+@pytest.mark.slow
 async def test_where_letters_are_typed_ctrl_k_stops() -> None:
     """k is a letter of names; the footer says which key stops."""
     source = Script(samples.calm())
@@ -326,6 +328,7 @@ async def test_prices_that_cannot_be_read_are_a_sentence() -> None:
         await settled(pilot, lambda: "$0.0012" in screen_text(app))
 
 
+@pytest.mark.slow
 async def test_a_page_that_nobody_touches_draws_nothing() -> None:
     """Snapshots with the same title and switch change no line of the answer."""
     source = Script(samples.calm())

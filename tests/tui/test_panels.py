@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from costmon.monitor.snapshot import JobStatus, ReaderStatus, SwitchStatus
+from costmon.monitor.snapshot import ReaderStatus, SwitchStatus
 from costmon.shim.money import Money
 from costmon.tui.lines import Line, width_of
 from costmon.tui.widgets.exceptions import exceptions
@@ -94,7 +94,7 @@ def test_jobs_tell_when_they_run_next() -> None:
     ]
     assert "next in 12m 03s" in shown[1]
     assert "14 runs, 1 failed" in shown[1]
-    running = JobStatus("a", "r", None, None, NOW - timedelta(seconds=8), None, "running", 1, 0)
+    running = samples.job("r", 60, 5, outcome="running", last_started=NOW - timedelta(seconds=8))
     assert "running 8s" in text(jobs((running,), NOW, 90))
     assert "costmon.job(" in text(jobs((), NOW, 40))
 

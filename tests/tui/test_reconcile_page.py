@@ -494,6 +494,7 @@ async def test_ages_go_on_and_figures_that_stay_are_not_drawn_again() -> None:
         assert len(drawn) <= 2 * len(samples.bills().sources)
 
 
+@pytest.mark.slow
 async def test_a_month_of_ten_models_at_five_providers_opens_at_once() -> None:
     """Measured in this process's own time, so that a busy machine does not matter."""
     app = make_app(Script(samples.thousand_bills()))

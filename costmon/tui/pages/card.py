@@ -7,6 +7,7 @@ from typing import Any
 
 from textual.app import ComposeResult
 from textual.binding import Binding
+from textual.content import Content
 from textual.screen import ModalScreen
 
 from costmon.pricing.lookup.listing import Listed
@@ -49,7 +50,7 @@ class RateCardPage(ModalScreen[None]):
         at_us = book.now()
         found = card_of(book, listed, at_us)
         self._panel = CardPanel(lambda width: card_lines(found, listed, book.about(), at_us, width))
-        self._panel.border_title = safe(f"{listed.provider} {listed.model}")
+        self._panel.border_title = Content(safe(f"{listed.provider} {listed.model}"))
         self._panel.border_subtitle = "esc closes"
 
     def compose(self) -> ComposeResult:

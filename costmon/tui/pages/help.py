@@ -31,6 +31,11 @@ _WORDS = (
     ("≤ $1.00", "at most: some logged calls have no price, or are in flight"),
     ("settling", "that day is over, but its bill may still grow; final: it will not"),
     ("stale", "that source has not been read for three of its rhythms"),
+    ("MISFIRE", "runs nobody planned: more often than the plan, or by a second process"),
+    ("12/1", "in the jobs: runs, and how many of them were planned"),
+    ("● < > ○", "in a job's day: as planned, early, late, missed"),
+    ("! ✗ » ◦ ▪", "unexpected, failed, running, explained (by hand, restart), no plan"),
+    ("UNCONFIRMED", "a rhythm seen in a job's runs that nobody planned"),
     ("may not obey", "that app has not looked at the switch for 10 minutes"),
 )
 _OTHERS = (
@@ -39,6 +44,7 @@ _OTHERS = (
     ("esc o", "Out of a field; back to the overview"),
     ("/ enter", "In the prices: search, and the whole rate card"),
     ("← → enter", "In the bills: next provider, and the models of a day"),
+    ("s enter", "In the jobs: next or worst first, and everything of one"),
     ("↑ ↓ PgUp PgDn", "Scroll the live feed"),
     ("tab", "Go to the next panel"),
     ("ctrl+p", "Command palette"),

@@ -8,6 +8,7 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Container
+from textual.content import Content
 from textual.reactive import var
 from textual.screen import ModalScreen
 from textual.widgets import Footer
@@ -40,7 +41,7 @@ class BillDetails(Panel):
     chosen: var[Chosen | None] = var(None)
 
     def watch_chosen(self) -> None:
-        self.border_title = title(self.chosen.of) if self.chosen is not None else self.BORDER_TITLE
+        self.border_title = Content(title(self.chosen.of) if self.chosen is not None else self.BORDER_TITLE)
         self.scroll_to(y=0, animate=False)
         self.redraw()
 
@@ -73,7 +74,7 @@ class BillPage(ModalScreen[None]):
     def __init__(self, chosen: Chosen) -> None:
         super().__init__()
         self._panel = CardPanel(lambda width: _details(chosen, width))
-        self._panel.border_title = title(chosen.of)
+        self._panel.border_title = Content(title(chosen.of))
         self._panel.border_subtitle = "esc closes"
 
     def compose(self) -> ComposeResult:

@@ -6,12 +6,15 @@ from datetime import datetime
 
 from rich.cells import cell_len
 
-from costmon.monitor.snapshot import JobStatus, Snapshot, Spend
+from costmon.monitor.schedule.values import ScheduledJob
+from costmon.monitor.snapshot import Snapshot, Spend
 from costmon.shim.money import Money
 from costmon.tui.format import columns, count, cut, duration, fit, short_money
 from costmon.tui.lines import EMPTY, Line, apart, line
 from costmon.tui.widgets.panel import Panel
 
+_LEAST = 10
+"""The narrowest column."""
 Figure = tuple[str, str, str] | tuple[str, str, str, str]
 """Label, value, style of the value, and what is not certain about it, if anything."""
 
@@ -53,14 +56,14 @@ def figures(snapshot: Snapshot, now: datetime) -> list[Figure]:
         ("in flight", count(snapshot.in_flight), "name" if snapshot.in_flight else "strong", _held(today)),
         *_refused(snapshot),
     ]
-    if today.errors:
-        found.append(("errors", count(today.errors), "warn"))
-    due = next_due(snapshot.jobs)
+    due = next_due(snapshot.schedule.jobs)
     if due and due.next_run:
         late = due.next_run < now
         found.append(
             ("next run", "overdue" if late else duration(due.next_run - now), "warn" if late else "strong")
         )
+    if today.errors:
+        found.append(("errors", count(today.errors), "warn"))
     return found
 
 
@@ -93,7 +96,7 @@ def _held(part: Spend) -> str:
     return f"{short_money(Money(part.reserved, part.cost.currency))} held" if part.reserved else ""
 
 
-def next_due(jobs: tuple[JobStatus, ...]) -> JobStatus | None:
+def next_due(jobs: tuple[ScheduledJob, ...]) -> ScheduledJob | None:
     planned = [(job.next_run, number) for number, job in enumerate(jobs) if job.next_run]
     return jobs[min(planned)[1]] if planned else None
 
@@ -103,13 +106,13 @@ def row(found: list[Figure], width: int, *, details: bool = False) -> list[Line]
     says what is not certain, if anything is; a band that is cut would lie, so it is left out."""
     notes = [figure[3] if details and len(figure) > 3 else "" for figure in found]
     needs = [
-        max(11, 1 + max(map(cell_len, (*figure[:2], note))))
+        max(_LEAST, 1 + max(map(cell_len, (*figure[:2], note))))
         for figure, note in zip(found, notes, strict=True)
     ]
     if sum(needs[:2]) > width:  # too narrow for the bands
-        notes, needs = [""] * len(found), [max(11, 1 + cell_len(figure[1])) for figure in found]
+        notes, needs = [""] * len(found), [max(_LEAST, 1 + cell_len(figure[1])) for figure in found]
     number = next((n for n in range(len(found), 0, -1) if sum(needs[:n]) <= width), 1)
-    spare = min(20 - 11, (width - sum(needs[:number])) // number) if number else 0
+    spare = min(20 - _LEAST, (width - sum(needs[:number])) // number) if number else 0
     columns = [need + max(0, spare) for need in needs[:number]]
     shown = list(zip(found, columns, strict=False))
     labels = line(*((fit(figure[0], each), "dim") for figure, each in shown))

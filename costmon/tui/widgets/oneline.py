@@ -26,7 +26,16 @@ def one_line(snapshot: Snapshot, width: int) -> Line:
     budget = fullest(snapshot)
     text, style = (percent(budget.ratio), f"word-{style_of(budget)}") if budget else ("no budget", "dim")
     state = ("BLOCKED", "stopped") if snapshot.switch.blocks else ("open", "word-ok")
-    mark = "DRY RUN" if snapshot.rules.dry_run else "BYPASS" if snapshot.rules.bypasses else ""
+    misfire = any(job.level == "bad" for job in snapshot.schedule.jobs)
+    mark = (
+        "MISFIRE"
+        if misfire
+        else "DRY RUN"
+        if snapshot.rules.dry_run
+        else "BYPASS"
+        if snapshot.rules.bypasses
+        else ""
+    )
     note = (" ", (mark, "warn")) if mark else ()
     tight = (text.replace(" ", ""), style)
     ways = (

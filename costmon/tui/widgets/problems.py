@@ -9,13 +9,14 @@ from textual.reactive import var
 from costmon.monitor.snapshot import Snapshot
 from costmon.tui.format import cut, safe
 from costmon.tui.lines import Line, apart, line
+from costmon.tui.widgets.jobtext import fact_text, misfiring, name_of
 from costmon.tui.widgets.panel import Panel
 
 _MOST = 2
 
 
 class Problems(Panel):
-    """At most two problems, one line each; the fault of this terminal itself comes first."""
+    """At most two problems, one line each; the fault of this terminal itself comes first, then what misfires."""
 
     DEFAULT_CSS = "Problems { height: auto; padding: 0 1; scrollbar-size: 0 0; }"
 
@@ -28,7 +29,13 @@ class Problems(Panel):
         return banner((self.fault,), width)
 
     def lines(self, snapshot: Snapshot, now: datetime, width: int) -> list[Line]:  # noqa: ARG002
-        return banner((self.fault, *snapshot.problems), width)
+        return banner((self.fault, *misfires(snapshot), *snapshot.problems), width)
+
+
+def misfires(snapshot: Snapshot) -> list[str]:
+    """One sentence for each job that runs more often than planned."""
+    found = misfiring(snapshot.schedule)
+    return [f"MISFIRE: {name_of(job)} {fact_text(job, 'had')} · j: more" for job in found]
 
 
 def banner(problems: tuple[str, ...], width: int) -> list[Line]:

@@ -1,0 +1,1 @@
+"""Reports for people and programs: written once, from what the ledger tells. Nothing here draws a screen."""
