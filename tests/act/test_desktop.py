@@ -149,6 +149,7 @@ def test_a_bus_without_a_daemon_is_a_clear_failure(bus: ExitStack) -> None:
 
 
 @pytest.mark.system
+@pytest.mark.slow
 def test_a_hung_daemon_costs_at_most_5_s(bus: ExitStack) -> None:
     """A daemon that owns its name and never answers ends in a clear failure within 5 s."""
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

@@ -1,5 +1,5 @@
 """`python -m tests.bench [PART ...]`: every published figure, in one table. PARTs are capture, imports, switch,
-pricing, screen; reprice and polling (minutes) only by their names.
+pricing, screen, audit; reprice, polling and log (minutes) only by their names.
 
 Absolute times move with the machine; the shim's cost is paired (the same SDK call with and without it, in turn), and a
 bare insert and commit takes its turns beside it. `python -m tests.bench.peers` puts other tools beside costmon.
@@ -10,10 +10,17 @@ from __future__ import annotations
 import logging
 import sys
 
-from tests.bench import capture, imports, polling, pricing, reprice, screen, switch_check
+from tests.bench import audit, capture, imports, log, polling, pricing, reprice, screen, switch_check
 
-PARTS = {"capture": capture, "imports": imports, "switch": switch_check, "pricing": pricing, "screen": screen}
-SLOW = {"reprice": reprice, "polling": polling}
+PARTS = {
+    "capture": capture,
+    "imports": imports,
+    "switch": switch_check,
+    "pricing": pricing,
+    "screen": screen,
+    "audit": audit,
+}
+SLOW = {"reprice": reprice, "polling": polling, "log": log}
 
 
 def main(names: list[str]) -> None:

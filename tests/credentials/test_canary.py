@@ -231,6 +231,7 @@ def asked(room: Room) -> Iterator[tuple[Room, Server]]:
     room.check(kept_in=room.folder / "costmon" / "keys" / "openai")
 
 
+@pytest.mark.slow
 def test_a_provider_that_names_things_after_the_key(asked: tuple[Room, Server]) -> None:
     """The amounts are kept to the cent, the names are not: neither in the ledger nor in what is printed."""
     room, _ = asked
@@ -243,6 +244,7 @@ def test_a_provider_that_names_things_after_the_key(asked: tuple[Room, Server]) 
     assert "•••" in stored(room)
 
 
+@pytest.mark.slow
 def test_a_field_twice_or_a_redirect_that_is_the_key(asked: tuple[Room, Server]) -> None:
     """Neither is named, as JSON escapes it or in part, while one that has nothing of it is (the control)."""
     room, server = asked
@@ -330,6 +332,7 @@ def test_typed_into_a_terminal(room: Room) -> None:
 
 
 @pytest.mark.system
+@pytest.mark.slow
 def test_in_a_real_keyring(tmp_path: Path) -> None:
     """Nothing in clear anywhere below the user's home, the keyring's own files included."""
     with Server(FAKE) as server, keyring(tmp_path / "user") as env:

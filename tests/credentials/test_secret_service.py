@@ -112,6 +112,7 @@ def test_a_keyring_that_was_never_opened(tmp_path: Path) -> None:
         assert "No key and no source yet" in keys(env, "list").stdout
 
 
+@pytest.mark.slow
 def test_a_hung_keyring_is_given_up(tmp_path: Path) -> None:
     """Every command; a list of all kinds waits once, not once a kind."""
     with hung_keyring(tmp_path / "user") as env:
@@ -129,6 +130,7 @@ def test_a_hung_keyring_is_given_up(tmp_path: Path) -> None:
         assert stored.returncode == 0, stored.stderr
 
 
+@pytest.mark.slow
 def test_an_engine_lives_with_a_hung_keyring(tmp_path: Path) -> None:
     """`costmon watch` says why it cannot poll, asks the keyring one question only, and ends when it is told to."""
     with hung_keyring(tmp_path / "user") as env:

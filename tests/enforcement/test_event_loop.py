@@ -101,7 +101,9 @@ def slowly(received: Any) -> Reply:
     return Reply(answer.chunks, delay_s=0.02)
 
 
-@pytest.mark.parametrize(("how", "callers"), [("sdk", 5), ("tracked", 40)])
+@pytest.mark.parametrize(
+    ("how", "callers"), [("sdk", 5), pytest.param("tracked", 40, marks=pytest.mark.slow)]
+)
 def test_a_held_ledger_does_not_stop_the_loop(costmon_home: Path, how: str, callers: int) -> None:
     """The loop goes on while the lock is held and while what had to wait is written; every call is booked."""
     check_lag(costmon_home, how, callers, LAG_ON_A_BUSY_MACHINE_MS, 3)
@@ -135,6 +137,7 @@ def check_lag(costmon_home: Path, how: str, callers: int, most_ms: float, tries:
     assert min(lags) <= most_ms
 
 
+@pytest.mark.slow
 def test_a_loop_that_is_kept_waiting_is_noticed(costmon_home: Path) -> None:
     """The same app with an admission that sleeps on the loop lags by a quarter of a second."""
     kit.add_budget(costmon_home, 10**12)

@@ -370,6 +370,7 @@ def test_hostile_names_stay_one_short_line(tmp_path: Path) -> None:
     assert str(caught.value).isprintable()
 
 
+@pytest.mark.slow
 def test_a_full_megabyte_of_prices_is_read_quickly(tmp_path: Path) -> None:
     """Thousands of prices are no reason to wait: the checks do not compare each with each."""
     one = '[[price]]\nprovider="a"\nmodel="m{}"\ncurrency="USD"\n[[price.rate]]\ninput=1\n'

@@ -131,6 +131,7 @@ TEXTS = st.text(st.sampled_from("abthe USER's'’ \t\n\r,.;:/{}\"0123 가나é́
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(text=TEXTS, encoding=st.sampled_from(sorted(tokenizer.RANK_FILES)))
+@pytest.mark.slow
 def test_a_long_text_is_cut_only_where_a_token_ends(text: str, encoding: str) -> None:
     """Counting by pieces is exact as long as each cut was a clean one, and says so if not."""
     ranks.put(paths.tokenizer_dir())

@@ -50,7 +50,7 @@ json.dump({
 )
 
 
-@pytest.mark.parametrize("whose", ["foreign", "other"])
+@pytest.mark.parametrize("whose", ["other", pytest.param("foreign", marks=pytest.mark.slow)])
 def test_an_app_of_another_environment_is_watched(
     whose: str, request: pytest.FixtureRequest, app: Write, run: Run, server: MockServer, home: Path
 ) -> None:
