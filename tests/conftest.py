@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import psutil
 import pytest
 from hypothesis import settings
+
+from costmon.shim import catalogue
 
 _HARNESS = "COSTMON_TEST_"  # what steers the tests themselves
 # Real processes, locks, terminals, desktops, servers and clocks have moods of their own on a busy machine: a test that fails
@@ -19,6 +22,18 @@ _LONG = ("demo", "tui", "hooks", "life", "credentials")
 # A law without a number of its own is tried this often here; HYPOTHESIS_PROFILE=default tries it 100 times.
 settings.register_profile("quick", max_examples=40, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+_seed_rows = catalogue.seed_rows
+
+
+@lru_cache(maxsize=2)
+def _rows_of(path: str, _changed_at: int) -> list[tuple[str, int, str, str, str]]:
+    return _seed_rows(path)
+
+
+# Thousands of tests make a ledger of their own, and turning the price list into its rows is most of that: it is done once.
+catalogue.seed_rows = lambda path: _rows_of(path, os.stat(path).st_mtime_ns)
 
 
 @pytest.fixture(autouse=True)
