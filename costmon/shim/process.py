@@ -20,6 +20,10 @@ def who() -> str:
     return clean(f"pid {os.getpid()} of {program_name()}{f' on {node}' if node else ''}")
 
 
+refused: set[str] = set()
+"""Runs going on in this process of which a call was refused."""
+
+
 class Process:
     """This process as the run of every call that no job made: its id, and its row, written once for each app.
 

@@ -6,8 +6,10 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from costmon.errors import LedgerError
+from costmon.shim import context
 from costmon.shim.events import clean
 from costmon.shim.faults import guarded
+from costmon.shim.process import refused
 
 if TYPE_CHECKING:
     from costmon.errors import SpendBlocked
@@ -32,6 +34,8 @@ class Refusals:
             now - now % _MINUTE_US, app, clean(call.provider), clean(call.model), blocked.rule, blocked.scope,
             clean(blocked.reason, 500), now, now, int(dry_run),
         )  # fmt: skip
+        if not dry_run and context.run():
+            refused.add(context.run())
         self._waiting.append(row)
         self.flush()
 

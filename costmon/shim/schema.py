@@ -400,11 +400,12 @@ _SCHEDULES = (
     # whole process was the run), 'log' or 'rhythm' (recognised from calls alone). `plan` is what its process had announced
     # ('' = nothing), `planned_at` the time its scheduler meant it for. `elapsed_at` counts from the machine's start, sleep
     # included, whatever is done to its clock. `manual` = a person started it.
+    # 'refused': costmon refused a call of it, so what it cost is not what such a run costs.
     """create table if not exists job_run (
         id text primary key, app text not null, job text not null, source text not null,
         owner text not null default '', who text not null default '', plan text not null default '',
         planned_at integer, started_at integer not null, ended_at integer,
-        outcome text not null check (outcome in ('running', 'ok', 'error', 'skipped', 'unknown')),
+        outcome text not null check (outcome in ('running', 'ok', 'error', 'refused', 'skipped', 'unknown')),
         elapsed_at integer, manual integer not null default 0
     ) without rowid""",
     "create index if not exists job_run_of on job_run (job, started_at)",

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from costmon.monitor.schedule.judging import Judging
+from costmon.store import open_ledger
 from tests.shim.battery import kit
 
 _T = TypeVar("_T")
@@ -129,3 +131,19 @@ def assert_attributed(home: Path, calls: int = 1) -> None:
     outside = table(home, "select id from event where run_id is null or run_id >= 'p' or job = ''")
     assert outside == []
     kit.assert_sums_agree(home)
+
+
+def assert_as_planned(home: Path) -> None:
+    """What costmon says of it all: every run that happened answers its plan, and nobody is to be told anything."""
+    store = open_ledger(str(home))
+    try:
+        states = Judging().refresh(store.db, store.now(), watching=True)
+    finally:
+        store.close()
+    for state in states:
+        watched = state.watched
+        assert watched.misfire is None, (state.name, watched.misfire)
+        assert watched.week.unexpected == 0
+        assert watched.week.actual == sum(one.run.outcome != "skipped" for one in watched.judged)
+        fits = sum(one.verdict in ("expected", "late", "early", "restart") for one in watched.judged)
+        assert fits >= 0.98 * len(watched.judged), [one.verdict for one in watched.judged]

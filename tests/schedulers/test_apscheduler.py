@@ -113,6 +113,7 @@ def test_runs_and_plans_of_a_scheduler(costmon_home: Path, tmp_path: Path, kind:
 def test_two_hundred_runs_of_a_scheduler(costmon_home: Path, tmp_path: Path, kind: str, stored: bool) -> None:
     """The same with every kind of scheduler and store, two hundred times."""
     follow(costmon_home, tmp_path, kind, 200, stored=stored)
+    kit.assert_as_planned(costmon_home)
 
 
 CHANGES = (

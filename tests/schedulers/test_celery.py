@@ -136,3 +136,4 @@ def test_two_hundred_runs(costmon_home: Path, tmp_path: Path) -> None:
     assert sorted(gaps)[len(gaps) // 2] in range(95_000, 140_000)
     assert len({row["owner"] for row in rows}) == 2
     kit.assert_attributed(costmon_home)
+    kit.assert_as_planned(costmon_home)

@@ -56,6 +56,7 @@ def test_runs_and_plans(costmon_home: Path, tmp_path: Path) -> None:
 def test_two_hundred_runs(costmon_home: Path, tmp_path: Path) -> None:
     """Two hundred are two hundred."""
     follow(costmon_home, tmp_path, 200)
+    kit.assert_as_planned(costmon_home)
 
 
 CHANGES = (

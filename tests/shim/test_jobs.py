@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import costmon
+from costmon.errors import SpendBlocked
 from costmon.shim import runtime
 from costmon.shim.calls import Outcome
 from costmon.shim.context import labels
@@ -629,3 +630,31 @@ def test_a_terminal_is_recognised(costmon_home: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert [row["manual"] for row in job_runs(costmon_home)] == [0]
+
+
+def test_a_run_of_which_a_call_was_refused_says_so(costmon_home: Path) -> None:
+    """Caught by the app or not: what it cost is not what a run costs. The next run is itself again."""
+    recorder = runtime.recorder()
+
+    def call() -> None:
+        held = recorder.admit(kit.priced(1_000))
+        assert held is not None
+        recorder.settle(held, Outcome("ok", cost=1_000))
+
+    def outcomes() -> list[str]:
+        return [row[0] for row in kit.rows(costmon_home, "select outcome from job_run order by id")]
+
+    with costmon.job("trade", every="60m"):
+        call()
+    folder = costmon_home / "switch"
+    folder.mkdir(exist_ok=True)
+    (folder / "all").touch()
+    with costmon.job("trade", every="60m"), pytest.raises(SpendBlocked):
+        call()
+    with pytest.raises(SpendBlocked), costmon.job("trade", every="60m"):
+        call()
+    assert outcomes() == ["ok", "refused", "refused"]
+    (folder / "all").unlink()
+    with costmon.job("trade", every="60m"):
+        call()
+    assert outcomes()[3:] == ["ok"]

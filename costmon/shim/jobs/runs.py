@@ -16,7 +16,7 @@ from costmon.shim.events import clean, new_id
 from costmon.shim.faults import guarded, report
 from costmon.shim.jobs import books, threads
 from costmon.shim.jobs.books import Start
-from costmon.shim.process import process
+from costmon.shim.process import process, refused
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -112,7 +112,7 @@ def end(run: Start, outcome: str) -> None:
     """Write that a run has ended. A child that was forked inside of it does not end it."""
     ended_at = _over(run)
     if ended_at is not None:
-        _late.append((os.getpid(), run, ended_at, outcome))
+        _late.append((os.getpid(), run, ended_at, _told(run, outcome)))
         guarded("write a run's end", _write, None)
 
 
@@ -120,7 +120,7 @@ async def end_async(run: Start, outcome: str) -> None:
     """The same on an event loop, which runs on while the ledger is busy."""
     ended_at = _over(run)
     if ended_at is not None:
-        _late.append((os.getpid(), run, ended_at, outcome))
+        _late.append((os.getpid(), run, ended_at, _told(run, outcome)))
         await _write_async("write a run's end", None)
 
 
@@ -179,6 +179,14 @@ def _goes_on(run: Start) -> None:
 def _over(run: Start) -> int | None:
     mine = _going.pop((os.getpid(), run.id), None) is not None
     return runtime.recorder().ledger.now() if mine else None
+
+
+def _told(run: Start, outcome: str) -> str:
+    """'refused' where costmon refused a call of the run, whatever the app made of that."""
+    if run.id not in refused:
+        return outcome
+    refused.discard(run.id)
+    return "refused" if outcome in ("ok", "error") else outcome
 
 
 def _beginning(run: Start, also: Also | None, again: bool = False) -> Also:
