@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
+
 import click
 
 from costmon import __version__
@@ -80,16 +84,23 @@ _COMMANDS = {
 
 
 class Commands(LazyGroup):
-    """Errors become one line and exit code 2."""
+    """Errors become one line and exit code 2, a disk that is full too."""
 
     listed = _COMMANDS
 
     def invoke(self, ctx: click.Context) -> object:
         try:
-            return super().invoke(ctx)
+            done = super().invoke(ctx)
+            sys.stdout.flush()
         except CostmonError as error:
             click.echo(f"costmon: {error}", err=True)
             ctx.exit(2)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            click.echo(f"costmon: the output cannot be written: {error.strerror}", err=True)
+            os._exit(2)  # what is left of it cannot be written at the exit either
+        return done
 
 
 @click.command(

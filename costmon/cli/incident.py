@@ -52,6 +52,8 @@ def incident(
     from costmon.report.incident import incident as build
     from costmon.report.reading import read
 
+    if md and html and md != "-" and os.path.realpath(md) == os.path.realpath(html):
+        raise click.UsageError("--md and --html name the same file; give each its own")
     config.ensure(paths.config_file())
     with opened() as store:
         problem = read_config(store)
@@ -155,9 +157,15 @@ def _put(path: str, text: str) -> None:
     if path == "-":
         click.echo(text, nl=False)
         return
-    target = os.path.abspath(path)
+    target = os.path.realpath(path)
     temporary = ""
     try:
+        if os.path.exists(target) and not os.path.isfile(
+            target
+        ):  # a pipe or a device is written to, never replaced
+            with open(target, "w", encoding="utf-8") as file:
+                file.write(text)
+            return
         descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(target), prefix=".incident-")
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)

@@ -15,6 +15,7 @@ from costmon.sources.schedules.values import Found, Planned, Problem
 
 SOURCE = "apscheduler-store"
 MAX_JOBS = 1000
+FAR_US = 7_258_118_400_000_000  # the year 2200
 _WHY = {
     sqlite3.SQLITE_BUSY: "it is locked by another program",
     sqlite3.SQLITE_LOCKED: "it is locked by another program",
@@ -42,7 +43,7 @@ def read(paths: Sequence[str]) -> Found:
 
 def read_store(path: str) -> Found:
     """The jobs of one store: name = the job's id, no plan (only the app knows it), and the next run."""
-    why = _no_database(path)
+    why = _no_database(path) or _not_opened(path)
     if why:
         return _problem(path, why)
     try:
@@ -59,7 +60,6 @@ def read_store(path: str) -> Found:
 
 def _no_database(path: str) -> str:
     """Why a file is not even opened, '' if it may be."""
-    # Only SQLite itself opens it: closing a file by hand would drop the locks this process holds on it.
     try:
         status = os.stat(path)
     except FileNotFoundError:
@@ -71,8 +71,27 @@ def _no_database(path: str) -> str:
     return "" if status.st_size else "it is empty, so no scheduler has written to it yet"
 
 
+def _not_opened(path: str) -> str:
+    """Why a store with a write-ahead log is left alone. Opening one without its files would make them anew, as this user's,
+    and its own app could not write any more."""
+    if os.path.exists(f"{path}-wal") and not os.path.exists(f"{path}-shm"):
+        return "its app has ended in the middle of writing; it is read again once that runs"
+    return ""
+
+
+def _is_at_rest(path: str) -> bool:
+    """Whether a store with a write-ahead log is not open anywhere: nothing of it is anywhere but in its file."""
+    try:
+        with open(path, "rb") as file:
+            header = file.read(20)
+    except OSError:
+        return False
+    return header[18:20] == b"\x02\x02" and not os.path.exists(f"{path}-wal")
+
+
 def _open(path: str) -> sqlite3.Connection:
-    db = sqlite3.connect(f"file:{quote(os.path.abspath(path))}?mode=ro", uri=True, timeout=_BUSY_S)
+    how = "mode=ro&immutable=1" if _is_at_rest(path) else "mode=ro"
+    db = sqlite3.connect(f"file:{quote(os.path.abspath(path))}?{how}", uri=True, timeout=_BUSY_S)
     db.execute("pragma query_only = on")
     return db
 
@@ -139,7 +158,7 @@ def _planned(path: str, table: str, name: str, due: int | None, *, paused: bool)
 def _is_time(due: object, scale: int) -> bool:
     if due is None:
         return True
-    return isinstance(due, (int, float)) and math.isfinite(due) and 0 <= due * scale < 2**62
+    return isinstance(due, (int, float)) and math.isfinite(due) and 0 <= due * scale < FAR_US
 
 
 def _has(db: sqlite3.Connection, table: str, column: str) -> bool:

@@ -172,3 +172,29 @@ def test_a_database_without_jobs_a_folder_and_a_locked_store_are_told_apart(tmp_
         "it is no file",
         "it is locked by another program",
     ]
+
+
+def test_a_store_at_rest_is_left_as_it_is(tmp_path: Path) -> None:
+    """A write-ahead log and its index made by us would be ours, and the app could not write to its own store any more."""
+    path = tmp_path / "jobs.sqlite"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("pragma journal_mode = wal")
+        db.execute("create table apscheduler_jobs (id text, next_run_time float, job_state blob)")
+        db.execute("insert into apscheduler_jobs values ('trade', 1795298613.5, x'00')")
+        db.commit()
+    assert [item.name for item in tmp_path.iterdir()] == ["jobs.sqlite"]
+    assert [one.job for one in jobstore.read_store(str(path)).planned] == ["trade"]
+    assert [item.name for item in tmp_path.iterdir()] == ["jobs.sqlite"]
+
+
+def test_a_time_no_clock_says_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("create table apscheduler_jobs (id text, next_run_time float, job_state blob)")
+        db.executemany(
+            "insert into apscheduler_jobs values (?, ?, x'00')", [("far", 1e12), ("near", 1795298613.5)]
+        )
+        db.commit()
+    found = jobstore.read_store(str(path))
+    assert [one.job for one in found.planned] == ["near"]
+    assert len(found.problems) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
@@ -270,3 +271,13 @@ def test_times_the_clocks_pass_twice_go_on_in_order() -> None:
     assert zone.at_us(local("2026-03-29 02:30"), "Europe/Paris", 0) == to_us(
         datetime(2026, 3, 29, 3, 30, tzinfo=timezone(timedelta(hours=2)))
     )
+
+
+@pytest.mark.parametrize("filler", ["-", ":", " ", "\t", "a ", "1 ", "- ", '"', "job ", "다음 "])
+@pytest.mark.parametrize("said", ["", " Scheduler started", "next run ", " scheduler ", "Running job "])
+def test_no_line_takes_long(filler: str, said: str) -> None:
+    """One line of a log must not stop the engine: not even 600 of anything, before or after words we look for."""
+    began = time.process_time()
+    for line in (filler * 600 + said, said + filler * 600, f"2026-11-21 23:00:00 x {filler * 80}{said}"):
+        BUILT_IN.tells(line, line)
+    assert time.process_time() - began < 0.3

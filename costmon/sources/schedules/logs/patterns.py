@@ -83,6 +83,7 @@ _ENDS = ("완료", "종료", "finish", "complet", "done", "ended")
 _RESULTS = ("성공", "실패", "succe", "fail", "crash")
 _BEGINS = ("시작", "start", "begin", "began", "running", "executing")
 _FRAMEWORKS = ("ing job", "ed job", 'job "', "scheduler", "task ", "beat: ")
+_BLANKS = re.compile(r"\s{3,}")
 _UNITS = ("days", "hours", "minutes", "seconds")
 _KO_ONE = {"시간": "hour", "분": "minute", "일": "day", "주": "week"}
 
@@ -137,6 +138,7 @@ def _number(text: str | None) -> bool:
 
 
 def _built_in(text: str) -> tuple[Tell, ...]:
+    text = _BLANKS.sub("  ", text)  # hundreds of them would be tried in every way there is
     low = text.lower()
     if _has(low, _FRAMEWORKS) and (found := schedulers.tells(text)):
         return found

@@ -14,7 +14,7 @@ _RAISED = re.compile(rf"Job {_NAMED} raised an exception")
 _MISSED = re.compile(rf"Run time of job {_NAMED} was missed by (?P<late>{CLOCK})")
 _SKIPPED = re.compile(rf"Execution of job {_NAMED} skipped: maximum number of running instances reached")
 _ADDED = re.compile(r'Added job "(?P<job>[^"]{1,300})" to job store')
-_STARTED = re.compile(r"^(?:\S{1,80}[\s:-]+){0,4}Scheduler (?:(?P<on>started)|has been shut down)$")
+_STARTED = re.compile(r"(?:^|[\s:-])Scheduler (?:(?P<on>started)|has been shut down)$")
 _INTERVAL = re.compile(rf"interval\[({CLOCK})\]")
 _CRON = re.compile(r"cron\[(.+)\]")
 _FIELD = re.compile(r"(\w+)='([^']{1,60})'")
@@ -36,7 +36,7 @@ def tells(text: str) -> tuple[Tell, ...]:
     """What a message tells if it is one of theirs, nothing otherwise."""
     if '"' in text and (found := _apscheduler(text)):
         return found
-    if state := _STARTED.match(text):
+    if state := _STARTED.search(text):
         return (Tell(START if state["on"] else STOP),)
     if own := _SCHEDULE.search(text):
         return (Tell(RUN, own["job"], plan=every(of_unit(own["number"], own["unit"])), shape="run"),)
