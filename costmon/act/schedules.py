@@ -23,7 +23,8 @@ class Misfired(NamedTuple):
     `id` is the ledger's; `first` and `last` are aware. `kind` is a verdict ('other plan', 'doubled', 'extra', 'restart
     loop'). `plan` and `fact` are plans for people ('every 60m'; '' = nobody knows), `said_by` who says the plan, in words.
     `who` ran it. `cost` is what the unplanned runs have cost, `tonight` and `month` what they will cost besides until local
-    midnight and the month's end if nothing changes; None = unknown. `day`: how many days it has gone on.
+    midnight and the month's end if nothing changes; None = unknown. `day`: how many days it has gone on. `twice`: the
+    apps, or processes, a doubled job runs in; `accept`: how to accept it, a sentence without a full stop.
     """
 
     id: int
@@ -42,6 +43,8 @@ class Misfired(NamedTuple):
     zone: str
     day: int = 0
     over: bool = False
+    twice: Sequence[str] = ()
+    accept: str = ""
 
 
 class Missed(NamedTuple):
@@ -69,7 +72,10 @@ def misfire_alert(found: Misfired) -> Alert:
         level=found.day,
         title=f"costmon: {misfire_text(found)}",
         body=" ".join(
-            filter(None, (_by(found), _plan(found.plan, found.said_by), _money(found), _stop(found)))
+            filter(
+                None,
+                (_by(found), _plan(found.plan, found.said_by), _money(found), _stop(found), found.accept),
+            )
         ),
         urgency="critical",
     )
@@ -95,13 +101,13 @@ def missed_alert(found: Missed) -> Alert:
 def misfire_text(found: Misfired) -> str:
     """What goes wrong, in one clause: 'trade runs every 5m, planned every 60m'."""
     planned = f", planned {found.plan}" if found.plan else ""
-    if found.kind == "doubled" and len(found.who) > 1:
-        return f"{found.job} runs twice: in {' and in '.join(found.who[:2])}"
+    if found.kind == "doubled" and len(found.twice) > 1:
+        return f"{found.job} runs twice: in {' and in '.join(found.twice[:2])}"
     if found.kind == "doubled":
         return f"{found.job} runs twice as often as planned" + (f" ({found.plan})" if found.plan else "")
     if found.kind == "restart loop":
         return f"{found.job} runs at every restart of its process{planned}"
-    if found.fact:
+    if found.fact and found.fact != found.plan:
         return f"{found.job} runs {found.fact}{planned}"
     return f"{found.job} ran {found.runs} times nobody planned{planned}"
 
@@ -141,7 +147,7 @@ def _money(found: Misfired) -> str:
 def _stop(found: Misfired) -> str:
     if found.over:
         return f"costmon jobs {_quoted(found.job)} shows its runs."
-    return f"To stop it: costmon kill {_quoted('job=' + found.job.rpartition('/')[2])}"
+    return f"To stop it: costmon kill {_quoted('job=' + found.job.rpartition('/')[2])}."
 
 
 def _quoted(text: str) -> str:

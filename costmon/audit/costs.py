@@ -59,6 +59,9 @@ class Pricing:
             known,
         )
         self._found: dict[str, Found | None] = {}
+        self._weeks: dict[tuple[str, Run, Fraction], Money | None] = {}
+        self.unpriced: set[str] = set()
+        """Models that were asked about, and have no price."""
         self.lacks_tokens = self.lacks_model = False
 
     def weekly(self, member: Member, cadences: Iterable[Cadence], names: Iterable[str] = ()) -> Money | None:
@@ -110,14 +113,27 @@ class Pricing:
     def _week(self, model: str, run: Run | None, weekly: Fraction) -> Money | None:
         self.lacks_tokens |= run is None
         self.lacks_model |= not model
-        found = self._find(model) if model else None
-        if run is None or found is None:
+        if run is None or not model:
+            return None
+        # Many files say the same; a price is looked up by hour and by rule, which takes its time.
+        key = (model, run, weekly)
+        if key not in self._weeks:
+            self._weeks[key] = self._priced(model, run, weekly)
+        return self._weeks[key]
+
+    def _priced(self, model: str, run: Run, weekly: Fraction) -> Money | None:
+        found = self._find(model)
+        if found is None:
+            self.unpriced.add(model)
             return None
         load = Load(weekly * run.calls / 7, run.input_tokens, run.output_tokens, days=7)
         result = found.cost_of(self._at, load)
         nano = result.of_days(7)
         # What lacks a part of its price is no sum to compare by.
-        return None if nano is None or result.unpriced else Money(nano, result.currency)
+        if nano is None or result.unpriced:
+            self.unpriced.add(model)
+            return None
+        return Money(nano, result.currency)
 
     def _find(self, model: str) -> Found | None:
         if model not in self._found:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from types import MappingProxyType
 
-from costmon.audit import files, tables, units
+from costmon.audit import crontabs, files, tables, units
+from costmon.audit.crontabs import Key
 from costmon.audit.edits import Texts
 from costmon.audit.envfiles import EnvFile, read_env
 from costmon.audit.files import Sighted
@@ -44,6 +45,7 @@ class Gathered:
     envs: list[EnvFile] = field(default_factory=list)
     declared: list[Declared] = field(default_factory=list)
     habits: list[Habit] = field(default_factory=list)
+    keys: list[Key] = field(default_factory=list)
     packages: list[tuple[str, frozenset[str]]] = field(default_factory=list)
     unread: list[Unread] = field(default_factory=list)
     texts: Texts = field(default_factory=Texts)
@@ -235,9 +237,8 @@ def _unit(found: Gathered, path: str, text: str) -> None:
 
 
 def _crontab(found: Gathered, path: str, text: str) -> None:
-    from costmon.audit.crontabs import declared
-
-    jobs, unread = declared(path, text)
+    jobs, unread = crontabs.declared(path, text)
+    found.keys.extend(islice(crontabs.keys(path, text), _MOST_JOBS))
     _declare(found, path, jobs)
     found.unread.extend(unread)
 

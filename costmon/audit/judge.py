@@ -12,7 +12,7 @@ from costmon.audit.fixes import together
 from costmon.audit.gather import Gathered, gather, within
 from costmon.audit.rules import containers, development, intervals, jobs
 from costmon.audit.rules.context import Context
-from costmon.audit.secrets import is_secret_text
+from costmon.audit.secrets import is_secret_text, shown
 from costmon.audit.services import SDKS
 from costmon.audit.values import NOTE, SEVERITIES, WARNING, Finding, Report, Unread
 from costmon.shim.money import Money
@@ -25,6 +25,7 @@ RULES = (
     intervals.interval_floor,
     jobs.job_floor,
     jobs.job_differs,
+    jobs.sleep_loops,
     development.key_shape,
     development.scheduler_on,
     development.costly_model,
@@ -33,7 +34,7 @@ RULES = (
     containers.missing_shim,
     containers.retries,
 )
-_COSTING = frozenset({"doubled-scheduler", "interval-differs", "interval-floor"})
+_COSTING = frozenset({"doubled-scheduler", "interval-differs", "interval-floor", "sleep-loop"})
 _IGNORE = re.compile(r"#\s*costmon:\s*ignore\b[ \t]*([a-z, -]*)")
 
 
@@ -96,6 +97,7 @@ def _context(found: Gathered, pricing: Pricing, floor_us: int, held: Mapping[str
         tuple(found.envs),
         tuple(found.declared),
         tuple(found.habits),
+        tuple(found.keys),
         found.texts,
         pricing,
         floor_us,
@@ -164,7 +166,7 @@ def _order(one: Finding) -> tuple[int, int, Place, str]:
 
 
 def _sums(findings: Iterable[Finding]) -> tuple[Money, ...]:
-    """What leaving all costs a week: of what several findings say of one service only the most counts."""
+    """What leaving all costs a week: of what several findings say of one plan only the most counts."""
     shares: dict[tuple[str, str], int] = {}
     for one in findings:
         for key, money in one.shares.items():
@@ -183,4 +185,10 @@ def _hints(pricing: Pricing) -> tuple[str, ...]:
         )
     if pricing.lacks_model:
         return ("Which model a run asks is not known: say it with --model.",)
-    return ("No price is known for a model that is asked: costmon prices show MODEL says what to do.",)
+    models = sorted(filter(None, (shown(one) for one in pricing.unpriced)))
+    if not models:
+        return ()
+    more = f" and {len(models) - 3} more" if len(models) > 3 else ""
+    return (
+        f"No price is known for {', '.join(models[:3])}{more}: costmon prices show {models[0]} says what to do.",
+    )

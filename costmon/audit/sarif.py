@@ -16,7 +16,7 @@ RULES = {
     "doubled-scheduler": ("error", "One scheduler is on in several services or containers."),
     "key-shape": (
         "error",
-        "What has the shape of a real key stands in a development file, a template or a compose file.",
+        "What has the shape of a real key stands in a development file, a template, a crontab or a compose file.",
     ),
     "interval-differs": (WARNING, "One job or interval variable has several plans."),
     "interval-floor": (WARNING, "A job runs more often than the floor allows."),
@@ -29,7 +29,7 @@ RULES = {
     "switch-unmounted": (NOTE, "A container cannot see the kill switch."),
     "no-shim": (NOTE, "A service makes calls that costmon does not record."),
     "catch-up": (NOTE, "Runs that were missed are all made up for."),
-    "sleep-loop": (NOTE, "A loop that sleeps stands for a schedule."),
+    "sleep-loop": (WARNING, "A loop that sleeps stands for a schedule."),
 }
 """Every rule with its usual severity and one sentence."""
 

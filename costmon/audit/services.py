@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from costmon.audit.cadences import of_plan
 from costmon.audit.secrets import is_metered_key, shown
+from costmon.audit.ties import of_variable
 from costmon.audit.values import Cadence
 from costmon.shim.jobs.intervals import interval_us
 from costmon.sources.compose.intervals import cadence, disables, enables, job_of, truth
@@ -21,8 +22,11 @@ _NO_LLM_KEY = re.compile(
     r"(DD|DATADOG|SENTRY|SENDGRID|STRIPE|MAPS?|GOOGLE_MAPS|ALGOLIA|GITHUB|GITLAB|NPM|MAILGUN|POSTHOG).*_"
 )
 _SCHEDULER_COMMAND = re.compile(
-    r"celery\b.*\bbeat\b|\b(rq|ar?q)?scheduler\b|\bapscheduler\b|\bcrond?\b|\bsupercronic\b", re.IGNORECASE
+    r"celery\b.*\bbeat\b|celery\b.*\sworker\b.*\s(-B|--beat)(\s|$)|\b(rq|ar?q)?scheduler\b|\bapscheduler\b|\bcrond?\b|\bsupercronic\b",
+    re.IGNORECASE,
 )
+_BEAT = re.compile(r"celery\b.*\b(beat\b|worker\b.*\s(-B|--beat)(\s|$))")
+_BEAT_APP = re.compile(r"\s(?:-A|--app)[ =]?(\S+)")
 _DEDICATED = re.compile(r"schedul|beat|cron|worker|jobs?\b", re.IGNORECASE)
 _NO_TAG = re.compile(r"(@sha256:.*|:[^/:]*)$")
 
@@ -118,7 +122,35 @@ class Member:
     @cached_property
     def runs_scheduler(self) -> bool:
         """Whether its command is a scheduler's."""
-        return _SCHEDULER_COMMAND.search(f"{self.service.entrypoint} {self.service.command}") is not None
+        return _SCHEDULER_COMMAND.search(self.started_by) is not None
+
+    @property
+    def started_by(self) -> str:
+        """Its command, behind its entry point."""
+        return f"{self.service.entrypoint} {self.service.command}".strip()
+
+    @property
+    def locks(self) -> bool:
+        """Whether its scheduler is one of which only one at a time runs, however many are started (redbeat)."""
+        return "redbeat" in self.started_by.lower()
+
+    @cached_property
+    def beat(self) -> str | None:
+        """The app whose beat it is ('' = the one it finds by itself), None for no beat, or one that locks."""
+        command = self.started_by
+        if not _BEAT.search(command) or self.locks:
+            return None
+        named = _BEAT_APP.search(command)
+        return named[1] if named is not None else ""
+
+    @cached_property
+    def schedules_alone(self) -> bool:
+        """Whether its command is a scheduler's and does nothing else."""
+        return self.runs_scheduler and re.search(r"\bworker\b", self.started_by) is None
+
+    def ties(self, planned: Planned) -> bool:
+        """Whether that plan is one of paid calls: not where it polls or refreshes, or nothing here makes calls."""
+        return self.spends and of_variable(planned.setting.name)
 
     @property
     def starts(self) -> bool:
@@ -131,8 +163,18 @@ class Member:
         return bool(_DEDICATED.search(self.name)) or self.runs_scheduler
 
     @cached_property
+    def paid(self) -> tuple[Planned, ...]:
+        """The plans of paid calls."""
+        return tuple(one for one in self.plans if of_variable(one.setting.name))
+
+    @cached_property
     def cadences(self) -> tuple[Cadence, ...]:
-        return tuple(one.cadence for one in self.plans if one.cadence is not None)
+        """How often it makes paid calls."""
+        return tuple(one.cadence for one in self.paid if one.cadence is not None)
+
+    def share(self, planned: Planned) -> str:
+        """What a plan of it spends, by a name of its own."""
+        return f"{self.key}:{planned.setting.name}"
 
     def jobs(self, planned: Planned) -> tuple[str, ...]:
         """Names its job may go by, the likeliest first."""

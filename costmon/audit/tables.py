@@ -9,6 +9,7 @@ from fractions import Fraction
 
 from costmon.audit.cadences import of_cron, of_interval, of_seconds
 from costmon.audit.secrets import shown
+from costmon.audit.ties import of_variable
 from costmon.audit.values import Cadence, Declared
 from costmon.shim.jobs.intervals import interval_us
 from costmon.sources.compose.texts import UnreadableError
@@ -36,6 +37,8 @@ _INTERVALS = {
     "schedule": 1,
     **{f"{prefix}_{unit}": size for prefix in ("interval", "every") for unit, size in _SPANS.items()},
 }
+_WITH_UNIT = frozenset(f"{prefix}_{unit}" for prefix in ("interval", "every") for unit in _SPANS)
+"""Keys that tell of a plan wherever a tool's table has them."""
 _DEEPEST = 8
 Path = tuple[str, ...]
 
@@ -48,9 +51,12 @@ def declared(path: str, text: str) -> Iterator[Declared]:
         raise UnreadableError(f"{named(path)} is no TOML.") from None
     lines = _headers(text)
     for keys, table in _tables(document, ()):
-        if not _SCHEDULERS.intersection(one.lower() for one in keys):
+        if _SCHEDULERS.intersection(one.lower() for one in keys):
+            cadence = _cadence(table)
+        elif keys[:1] == ("tool",) and len(keys) > 1 and of_variable(" ".join(keys)):
+            cadence = _cadence({key: value for key, value in table.items() if key in _WITH_UNIT})
+        else:
             continue
-        cadence = _cadence(table)
         if cadence is not None:
             names = (table.get(key) for key in ("id", "name"))
             job = next((name for name in names if isinstance(name, str)), keys[-1] if keys else "")

@@ -74,6 +74,9 @@ def service(path: str, lines: tuple[Line, ...]) -> Service | None:
         return None
     restart = next((line for line in reversed(own) if line.key == "Restart"), None)
     policy = restart.value if restart is not None and restart.value in _ALWAYS else ""
+    burst = next((line.value for line in reversed(lines) if line.key == "StartLimitBurst"), "")
+    if policy == "on-failure" and burst.isdecimal() and int(burst):
+        policy = f"on-failure:{burst}"
     return Service(
         name=os.path.basename(path),
         place=Place(path, own[0].number),

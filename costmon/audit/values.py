@@ -34,7 +34,7 @@ class Finding:
     each with what stands there, secrets masked; `sentence` says what is wrong, `advice` what to do, one sentence each.
 
     `weekly` is what leaving it costs a week, None where that cannot be said. `shares` divides it by what spends it (a
-    service of a project): of one share that several findings name only the largest counts in a sum.
+    plan of a service, or a job): of one share that several findings name only the largest counts in a sum.
     """
 
     rule: str
@@ -61,7 +61,9 @@ class Cadence(NamedTuple):
 
 class Declared(NamedTuple):
     """A job that a file declares. `kind` says in which way ('apscheduler', 'celery', 'crontab' …); `variable` is the
-    environment variable that may change it ('' = none); `cadence` None = it runs, and nobody can say how often."""
+    environment variable that may change it ('' = none); `cadence` None = it runs, and nobody can say how often.
+    `ties` tells whether it makes paid calls (None = nothing tells), `function` is what it runs, `models` what its file
+    asks."""
 
     job: str
     kind: str
@@ -70,6 +72,9 @@ class Declared(NamedTuple):
     cadence: Cadence | None
     variable: str = ""
     command: str = ""
+    ties: bool | None = None
+    function: str = ""
+    models: tuple[str, ...] = ()
 
 
 class Unread(NamedTuple):

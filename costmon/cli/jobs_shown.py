@@ -9,13 +9,14 @@ from zoneinfo import ZoneInfo
 
 from costmon.cli import values
 from costmon.insight.schedule.values import Count
-from costmon.monitor.schedule.misfires import rough, said_by, spelled
 from costmon.monitor.schedule.values import AnnouncedPlan, RunStatus, Schedule, ScheduledJob
-from costmon.shim.money import Money, fine_money
+from costmon.monitor.schedule.wording import rough, said_by, spelled
+from costmon.shim.money import NANO, Money, divide_half_even, fine_money
 from costmon.shim.timestamps import to_datetime
 
 NOBODY = "nobody watches: misfires are told only while costmon or costmon watch runs"
 _LAST_RUNS = 20
+_AHEAD = (("tonight", "tonight"), ("this_week", "this week"), ("this_month", "this month"))
 _MARKS = {"bad": "!!", "warn": "!", "unconfirmed": "?", "ok": ""}
 
 
@@ -32,9 +33,7 @@ def table(told: Schedule, now: int, zone: str, *, watching: bool) -> list[str]:
             lines += [line, f"  ran {_counts(job)}"]
             lines += [_finding(one) for one in job.findings]
         if len(told.jobs) > 1:
-            lines.append(
-                values.wrapped(f"all jobs: {_ahead(told.tonight, told.this_week, told.this_month)}", "")
-            )
+            lines.append(values.wrapped(f"all jobs: {_all_ahead(told.jobs)}", ""))
     lines += [_finding(one) for one in told.problems]
     return lines if watching else [*lines, NOBODY]
 
@@ -75,8 +74,19 @@ def to_json(told: Schedule, *, watching: bool, only: str | None = None) -> dict[
             "tonight": _amount(told.tonight),
             "this_week": _amount(told.this_week),
             "this_month": _amount(told.this_month),
+            "at_least": {span: _amount(sum_known(told.jobs, span)[0]) for span, _ in _AHEAD},
+            "unknown_jobs": {span: sum_known(told.jobs, span)[1] for span, _ in _AHEAD},
         }
     return document
+
+
+def sum_known(jobs: Sequence[ScheduledJob], span: str) -> tuple[Money | None, int]:
+    """What those jobs that tell will cost until the end of a span ('tonight', 'this_week', 'this_month'), None if none does;
+    and how many do not."""
+    parts = [getattr(job, span) for job in jobs]
+    known = [part for part in parts if part is not None]
+    total = Money(sum(part.nano for part in known), known[0].currency) if known else None
+    return total, len(parts) - len(known)
 
 
 def job_json(job: ScheduledJob) -> dict[str, Any]:
@@ -180,11 +190,11 @@ def _cells(job: ScheduledJob, now: int, zone: str) -> list[str]:
     mark = _MARKS[job.level]
     return [
         f"{_cut(job.name, 18)}{' ' + mark if mark else ''}",
-        _cut(_plan(job, zone) or "none", 20),
+        _cut(_plan(job, zone) or _no_plan(job), 20),
         _next(job, at, zone),
         _last(job, at, zone),
         _money(job.median),
-        _money(job.tonight),
+        about(job.tonight),
     ]
 
 
@@ -196,13 +206,18 @@ def _plan(job: ScheduledJob, zone: str) -> str:
     return ""
 
 
+def _no_plan(job: ScheduledJob) -> str:
+    """Whether nobody has a plan, or somebody whose plan cannot be read."""
+    return "unknown" if any(not one.gone for one in job.announced) else "none"
+
+
 def _why(job: ScheduledJob) -> str:
     return said_by(job.said_by, job.plan_who) if job.plan and job.said_by != "floor" else ""
 
 
 def _next(job: ScheduledJob, at: datetime, zone: str) -> str:
     if job.next_run is None:
-        return "unknown"
+        return "not seen yet" if job.last_started is None else "unknown"
     wait = job.next_run - at
     when = _clock(job.next_run, at, zone)
     return f"{when} in {_span(wait)}" if wait > timedelta(0) else f"{when} overdue {_span(-wait)}"
@@ -233,7 +248,28 @@ def _per_run(job: ScheduledJob) -> str:
 
 
 def _ahead(tonight: Money | None, week: Money | None, month: Money | None) -> str:
-    return f"{_money(tonight)} tonight · {_money(week)} this week · {_money(month)} this month"
+    return f"{about(tonight)} tonight · {about(week)} this week · {about(month)} this month"
+
+
+def _all_ahead(jobs: Sequence[ScheduledJob]) -> str:
+    parts = []
+    for span, words in _AHEAD:
+        total, unknown = sum_known(jobs, span)
+        if total is None or not unknown:
+            parts.append(f"{about(total)} {words}")
+        elif not total.nano:
+            parts.append(f"unknown {words}")
+        else:
+            parts.append(f"≥ {about(total)} {words}, {_plural(unknown, 'job')} unknown")
+    return " · ".join(parts)
+
+
+def about(money: Money | None) -> str:
+    """An estimate: of a sum below 1 four digits count."""
+    if money is None or abs(money.nano) >= NANO:
+        return _money(money)
+    step = 10 ** max(0, len(str(abs(money.nano))) - 4)
+    return _money(Money(divide_half_even(money.nano, step) * step, money.currency))
 
 
 def _said(one: AnnouncedPlan, at: datetime, zone: str) -> str:

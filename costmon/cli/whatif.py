@@ -13,6 +13,8 @@ import click
 from costmon.cli.values import BadInput, Every, Name, Whole, decimal, plain
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from costmon.insight.schedule.plans import Plan
     from costmon.monitor.schedule.judging import JobState
 
@@ -135,14 +137,15 @@ def _of_plan(plan: Plan, now: int, zone: str) -> _Rhythm:
             plans.spelled(plan, zone), tuple(Fraction(days * _DAY_US, plan.every_us) for _, days in _SPANS)
         )
     due = plans.occurrences(plan, now, now + _SPANS[-1][1] * _DAY_US, limit=_MOST_DUE)
-    counts = tuple(Fraction(sum(at < now + days * _DAY_US for at in due)) for _, days in _SPANS)
-    return _Rhythm(plans.spelled(plan, zone), counts)
+    counts = {days: Fraction(sum(at < now + days * _DAY_US for at in due)) for _, days in _SPANS}
+    counts[1] = counts[7] / 7  # a mean day: on a Saturday nobody saves by a plan for weekdays
+    return _Rhythm(plans.spelled(plan, zone), tuple(counts[days] for _, days in _SPANS))
 
 
 def _present(job: str, state: JobState | None, now: int, known: dict[str, JobState]) -> _Rhythm:
     """How a job runs now: by its plan, by what goes on beside it, or by its rhythm."""
-    from costmon.monitor.schedule.misfires import rough
     from costmon.monitor.schedule.projected import is_planned
+    from costmon.monitor.schedule.wording import rough
     from costmon.shim.events import clean
 
     if state is None:
@@ -156,6 +159,12 @@ def _present(job: str, state: JobState | None, now: int, known: dict[str, JobSta
         if state.plan is not None and is_planned(state.watched)
         else None
     )
+    if kept is not None and state.pace is not None:
+        every = state.pace.every_us
+        kept = _Rhythm(
+            f"every {rough(every)} (longer than {kept.text})",
+            tuple(Fraction(days * _DAY_US, every) for _, days in _SPANS),
+        )
     beside = [
         _Rhythm(
             f"every {rough(one.every_us)}",
@@ -174,7 +183,7 @@ def _present(job: str, state: JobState | None, now: int, known: dict[str, JobSta
 
 
 def _measured(job: str, state: JobState | None) -> _Run:
-    from costmon.monitor.schedule.judging import paid
+    from costmon.monitor.schedule.projected import paid
     from costmon.shim.events import clean
 
     ways = "say what a run is with --tokens 4000/1000 --model gpt-4o-mini"
@@ -221,11 +230,14 @@ def _priced(tokens: str, model: str, calls: int, now: int) -> _Run:
 
 def _to_text(name: str, present: _Rhythm, other: _Rhythm, run: _Run) -> list[str]:
     from costmon.cli import values
+    from costmon.cli.jobs_shown import about
+    from costmon.pricing.calculators.scenario import whole_nano
+    from costmon.shim.money import Money
 
     cost = run.cost or Fraction(0)
 
     def money(amount: Fraction) -> str:
-        return values.money_of(amount, run.currency)
+        return about(Money(whole_nano(amount), run.currency))
 
     rows = [["", "RUNS", "CALLS", "COST", "RUNS", "CALLS", "COST", "SAVED"]]
     for (span, _), now, then in zip(_SPANS, present.runs, other.runs, strict=True):
@@ -234,7 +246,7 @@ def _to_text(name: str, present: _Rhythm, other: _Rhythm, run: _Run) -> list[str
                 span,
                 *(decimal(now, 1), decimal(now * run.calls, 1), money(now * cost)),
                 *(decimal(then, 1), decimal(then * run.calls, 1), money(then * cost)),
-                _saved(now * cost, then * cost, run.currency),
+                _saved(money, now * cost, then * cost),
             ]
         )
     lines = values.table(rows)
@@ -249,13 +261,11 @@ def _to_text(name: str, present: _Rhythm, other: _Rhythm, run: _Run) -> list[str
     ]
 
 
-def _saved(now: Fraction, then: Fraction, currency: str) -> str:
-    from costmon.cli import values
-
+def _saved(money: Callable[[Fraction], str], now: Fraction, then: Fraction) -> str:
     if not now:
-        return values.money_of(now - then, currency)
+        return money(now - then)
     share = decimal(abs(now - then) * 100 / now, 1)
-    return f"{values.money_of(abs(now - then), currency)} ({share} %{' more' if then > now else ''})"
+    return f"{money(abs(now - then))} ({share} %{' more' if then > now else ''})"
 
 
 def _to_json(name: str, present: _Rhythm, other: _Rhythm, run: _Run) -> dict[str, Any]:

@@ -116,6 +116,7 @@ def _job(job: JobIncident, zone: str) -> dict[str, Any]:
         "unplanned": job.unplanned,
         "missed": job.missed,
         "failed": job.failed,
+        "refused": job.refused,
         "first_unplanned_at": None if job.first_at is None else iso(job.first_at, zone),
         "last_unplanned_at": None if job.last_at is None else iso(job.last_at, zone),
         "ran": _sums(job.ran),

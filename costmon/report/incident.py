@@ -13,6 +13,8 @@ from costmon.report.words import count, span, when
 from costmon.shim.money import Money, divide_half_even
 
 JOB_ALERTS = ("misfire", "missed")
+REFUSED = "refused"
+"""The outcome of a run of which costmon refused a call: it costs less than such a run does."""
 
 
 def incident(facts: Facts) -> Incident:
@@ -40,7 +42,8 @@ def _job(job: JobFacts, facts: Facts) -> JobIncident:
     every = _every(job, starts)
     cost = _sum(extra, job, facts.currency)
     apps = tuple(dict.fromkeys(one.run.app for one in job.judged))
-    free = _before(extra, _held_at(facts, job.name, apps))
+    held_at = _held_at(facts, job.name, apps)
+    free = [one for one in _before(extra, held_at) if one.run.outcome != REFUSED]
     return JobIncident(
         facts=job,
         apps=apps,
@@ -48,6 +51,7 @@ def _job(job: JobFacts, facts: Facts) -> JobIncident:
         planned=planned,
         missed=len(job.missed),
         failed=sum(one.run.outcome == "error" for one in job.judged),
+        refused=sum(one.run.outcome == REFUSED for one in job.judged),
         ran=_sum(job.judged, job, facts.currency),
         unplanned=len(extra),
         extra=cost,

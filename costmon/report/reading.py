@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from costmon import paths
 from costmon.insight.schedule.judge import watch
 from costmon.insight.schedule.record import plan_of_record
-from costmon.insight.schedule.values import Announcement, PlanOfRecord, Run
+from costmon.insight.schedule.values import Announcement, Gap, PlanOfRecord, Run
+from costmon.monitor.lock import holder
 from costmon.monitor.schedule import load, misfires
 from costmon.monitor.schedule.judging import is_alive
 from costmon.monitor.schedule.load import DAY_US, Name, Names
@@ -48,7 +49,8 @@ def read(store: Store, since: int | None, until: int | None, job: str, now: int 
     rows = [row for row in schedules.misfires(db, now - _FAR) if job in ("", row.job)]
     latest = max((row for row in rows if row.kind == MISFIRE), key=lambda row: row.first_at, default=None)
     stretch = _stretch(since, until, now, latest, _end_of(db, latest) if latest is not None else 0)
-    reader = _Jobs(db, stretch, now, zone, currency, rate, rows)
+    watching = holder(store.home) is not None
+    reader = _Jobs(db, stretch, now, zone, currency, rate, rows, watching=watching)
     wanted = [latest.job] if latest is not None and stretch.why == MISFIRE else [job] if job else None
     blocks = switch.standing(paths.switch_dir(store.home), now)
     return Facts(
@@ -67,7 +69,7 @@ def read(store: Store, since: int | None, until: int | None, job: str, now: int 
         notices=tuple(incidents.notices(db, stretch.since, stretch.until)),
         moves=tuple(incidents.moves(db, stretch.since, stretch.after)),
         blocks=tuple(blocks),
-        gaps=gaps(schedules.spans(db, stretch.since), stretch.since, stretch.until, watching=True),
+        gaps=_gaps(db, stretch.since, stretch.until, now, watching=watching),
         spent=_spent(incidents.spent(db, stretch.since, stretch.until), currency, rate),
     )
 
@@ -88,6 +90,12 @@ def _stretch(
         return Stretch(now - DAY_US, now, now, DAY)
     end = now if latest.state == "open" else min(now, ended)
     return Stretch(latest.first_at, end, min(now, end + DAY_US), MISFIRE)
+
+
+def _gaps(db: sqlite3.Connection, since: int, until: int, now: int, *, watching: bool) -> tuple[Gap, ...]:
+    """When nobody watched in [since, until]; `watching`: an engine runs now, so that it is not so up to now."""
+    found = gaps(schedules.spans(db, since), since, now, watching=watching)
+    return tuple(gap._replace(end_at=min(gap.end_at, until)) for gap in found if gap.start_at < until)
 
 
 def _alerts(store: Store, at: Stretch) -> list[incidents.AlertRow]:
@@ -117,14 +125,15 @@ class _Jobs:
         currency: str,
         rate: RateOf,
         rows: Sequence[MisfireRow],
+        *,
+        watching: bool,
     ) -> None:
         self._db, self._at, self._now = db, stretch, now
         self._zone, self._currency, self._rate = zone, currency, rate
         self._rows = [row for row in rows if row.first_at <= stretch.until and row.last_at >= stretch.since]
         self._force = load.in_force(queries.settings(db))
         self._back = stretch.since - DAY_US
-        spans = schedules.spans(db, self._back)
-        self._gaps = gaps(spans, self._back, stretch.until, watching=True)
+        self._gaps = _gaps(db, self._back, stretch.until, now, watching=watching)
         self._announced = [one for one in load.announced(db, stretch.since) if one.first_at <= stretch.until]
         pairs = {(one.app, one.job) for one in self._announced}
         pairs |= set(incidents.jobs_that_ran(db, stretch.since, stretch.until))
@@ -140,7 +149,7 @@ class _Jobs:
         """Runs of the day before are judged too: a restart or a catch-up shows by what was before it."""
         announced = tuple(one for one in self._announced if self._names.has(name, one.app, one.job))
         rows_of = incidents.runs(self._db, name.job, self._back, self._at.until)
-        sums = self._sums(name)
+        sums = self._untold(rows_of) | self._sums(name)
         runs = self._runs(name, rows_of[: incidents.MOST_RUNS], sums)
         rows = [row for row in self._rows if row.job == name.name]
         row = max((row for row in rows if row.kind == MISFIRE), key=lambda one: one.last_at, default=None)
@@ -197,6 +206,12 @@ class _Jobs:
             counts = (of.calls, of.errors, of.input_tokens, of.output_tokens, cost, of.unpriced)
             found.append(Run._make((*row[:12], bool(row[12]), *counts)))
         return load.best_told([run for run in found if self._names.has(name, run.app, run.job)])
+
+    def _untold(self, rows: Sequence[tuple[Any, ...]]) -> dict[str, Sums]:
+        """What runs cost that a log or the life of a process tells of, in apps whose calls nobody records: unknown."""
+        told = [(row[0], row[1]) for row in rows if row[3] in load.TOLD]
+        unseen = {app for app in {app for _, app in told} if not load.calls_seen(self._db, app, self._back)}
+        return {run: _nothing(self._currency)._replace(unpriced=1) for run, app in told if app in unseen}
 
     def _sums(self, name: Name) -> dict[str, Sums]:
         found: dict[str, Sums] = {}

@@ -143,6 +143,7 @@ def _ran(found: Incident) -> Section:
             continue
         planned = f"{job.planned:,} planned, " if job.planned is not None else ""
         failed = f", {job.failed:,} failed" if job.failed else ""
+        failed += f", {job.refused:,} refused" if job.refused else ""
         lacks = f" ({lacking(job.ran)})" if lacking(job.ran) else ""
         tokens = f"{job.ran.input_tokens:,} tokens in, {job.ran.output_tokens:,} out"
         items: list[Text] = [

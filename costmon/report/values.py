@@ -108,8 +108,9 @@ class ByProcess:
 @dataclass(frozen=True, slots=True)
 class JobIncident:
     """What became of one job. `ran` are all its runs, `extra` those nobody planned, from `first_at` to `last_at`; `planned`
-    how many were asked for, None without a plan. `projected`: what the unplanned runs would have cost in all by `month_end`,
-    had nobody looked; None where it cannot be told."""
+    how many were asked for, None without a plan; `refused` are those costmon refused a call of, which did not fail.
+    `projected`: what the unplanned runs would have cost in all by `month_end`, had nobody looked; None where it cannot be
+    told."""
 
     facts: JobFacts
     apps: tuple[str, ...]
@@ -117,6 +118,7 @@ class JobIncident:
     planned: int | None
     missed: int
     failed: int
+    refused: int
     ran: Sums
     unplanned: int
     extra: Sums

@@ -39,6 +39,13 @@ class Labels:
         self.run = run
 
 
+class _Block(Labels):
+    """The labels that hold in a block of `owner`."""
+
+    __slots__ = ("owner",)
+    owner: context
+
+
 _process = Labels()
 _NONE = Labels()
 # The labels of every block we are in, innermost last. No Token: one context object may serve many tasks at once.
@@ -48,7 +55,7 @@ _current: ContextVar[tuple[Labels, ...]] = ContextVar("costmon_labels", default=
 def set_process_labels(labels: Labels) -> None:
     """The defaults of this process, as `instrument()` was told; what it leaves open, the environment says once."""
     global _process
-    told = _over(labels, _process)
+    told = _over(labels, _process, Labels())
     _process = Labels(
         told.app if told.app is not None else os.environ.get("COSTMON_APP") or None,
         told.route if told.route is not None else os.environ.get("COSTMON_ROUTE", ""),
@@ -92,11 +99,20 @@ class context:  # noqa: N801 - reads as a keyword where it is used
         self._labels = Labels(app, route, job, essential, run)
 
     def __enter__(self) -> context:
-        _current.set((*_current.get(), _over(self._labels, _innermost())))
+        block = _Block()
+        block.owner = self
+        _over(self._labels, _innermost(), block)
+        _current.set((*_current.get(), block))
         return self
 
     def __exit__(self, *_: object) -> None:
-        _current.set(_current.get()[:-1])
+        blocks = _current.get()
+        for at in reversed(
+            range(len(blocks))
+        ):  # a generator may be left while others are in blocks of their own
+            if getattr(blocks[at], "owner", None) is self:
+                _current.set(blocks[:at] + blocks[at + 1 :])
+                return
 
     def _again(self) -> context:
         labels = self._labels
@@ -105,13 +121,7 @@ class context:  # noqa: N801 - reads as a keyword where it is used
         )
 
     def __call__(self, function: _F) -> _F:
-        import inspect
-
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError(
-                "costmon.context cannot label a generator from outside: use `with costmon.context(...):` inside it"
-            )
-        if inspect.iscoroutinefunction(function):
+        if kind_of(function, "context") == "async":
 
             @functools.wraps(function)
             async def labelled_async(*args: Any, **kwargs: Any) -> Any:
@@ -143,15 +153,29 @@ def _innermost() -> Labels:
     return blocks[-1] if blocks else _NONE
 
 
-def _over(inner: Labels, outer: Labels) -> Labels:
-    """`inner`, with what it leaves open taken from `outer`."""
-    return Labels(
-        outer.app if inner.app is None else inner.app,
-        outer.route if inner.route is None else inner.route,
-        outer.job if inner.job is None else inner.job,
-        outer.essential if inner.essential is None else inner.essential,
-        outer.run if inner.run is None else inner.run,
-    )
+def kind_of(function: Any, what: str) -> str:
+    """'async' or 'sync': what a call of `function` is. Raises TypeError for what costmon.`what` cannot decorate."""
+    import inspect
+
+    if isinstance(function, (classmethod, staticmethod)):
+        name = type(function).__name__
+        raise TypeError(f"costmon.{what} cannot label a {name}: write @costmon.{what}(...) below @{name}")
+    called = [function, getattr(type(function), "__call__", None)]  # noqa: B004 - an object may have an async one
+    if any(inspect.isgeneratorfunction(one) or inspect.isasyncgenfunction(one) for one in called):
+        raise TypeError(
+            f"costmon.{what} cannot label a generator from outside: use `with costmon.{what}(...):` inside it"
+        )
+    return "async" if any(map(inspect.iscoroutinefunction, called)) else "sync"
+
+
+def _over(inner: Labels, outer: Labels, found: Labels) -> Labels:
+    """`inner`, with what it leaves open taken from `outer`, in `found`."""
+    found.app = outer.app if inner.app is None else inner.app
+    found.route = outer.route if inner.route is None else inner.route
+    found.job = outer.job if inner.job is None else inner.job
+    found.essential = outer.essential if inner.essential is None else inner.essential
+    found.run = outer.run if inner.run is None else inner.run
+    return found
 
 
 def _pick(inner: str | None, process: str | None, variable: str) -> str:

@@ -117,7 +117,7 @@ def test_a_line_can_be_left_alone(tmp_path: Path) -> None:
             "compose.yml",
             "services:\n"
             + "".join(
-                f"  s{n}: {{image: t, environment: {{SCHEDULER_ENABLED: 'true', POLL_INTERVAL: {n}}}}}\n"
+                f"  s{n}: {{image: t, environment: {{SCHEDULER_ENABLED: 'true', CRAWL_INTERVAL: {n}}}}}\n"
                 for n in range(20_000)
             ),
         ),

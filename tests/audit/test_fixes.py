@@ -112,10 +112,10 @@ def test_lines_beside_a_change_show_no_secret(tmp_path: Path) -> None:
         "compose.yaml",
         APP
         + f"      DATABASE_URL: postgres://u:{CANARY}@db/x\n      NOTE: hunter2\n"
-        + "      POLL_INTERVAL: 5m\n      hunter3: hunter4\n",
+        + "      CRAWL_INTERVAL: 5m\n      hunter3: hunter4\n",
     )
     (diff,) = {one.fix.diff for one in look(tmp_path).findings if one.fix is not None}
-    assert "POLL_INTERVAL: 60m" in diff
+    assert "CRAWL_INTERVAL: 60m" in diff
     assert CANARY not in diff
     assert "hunter" not in diff
 
@@ -124,7 +124,7 @@ def test_a_line_that_holds_a_secret_is_never_in_a_patch(tmp_path: Path) -> None:
     put(
         tmp_path,
         "compose.yaml",
-        f"services:\n  a:\n    image: t\n    environment: {{OPENAI_API_KEY: {CANARY}, POLL_INTERVAL: 5m}}\n",
+        f"services:\n  a:\n    image: t\n    environment: {{OPENAI_API_KEY: {CANARY}, CRAWL_INTERVAL: 5m}}\n",
     )
     report = look(tmp_path)
     assert not none(report, "interval-floor")

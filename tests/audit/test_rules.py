@@ -8,7 +8,7 @@ import pytest
 
 from tests.audit.kit import APP, look, none, only, put, rules
 
-HOURLY = "      SCHEDULER_ENABLED: 'true'\n      POLL_INTERVAL: 60m\n"
+HOURLY = "      SCHEDULER_ENABLED: 'true'\n      CRAWL_INTERVAL: 60m\n"
 
 
 def services(**more: str) -> str:
@@ -32,13 +32,13 @@ def test_services_of_other_code_may_have_other_intervals(tmp_path: Path) -> None
     put(
         tmp_path,
         "compose.yml",
-        services(a=spender("a", POLL_INTERVAL="60m"), b=spender("b", POLL_INTERVAL="2h")),
+        services(a=spender("a", CRAWL_INTERVAL="60m"), b=spender("b", CRAWL_INTERVAL="2h")),
     )
     assert none(look(tmp_path), "interval-differs")
     put(
         tmp_path,
         "compose.yml",
-        services(a=spender("a:1", POLL_INTERVAL="60m"), b=spender("a:2", POLL_INTERVAL="2h")),
+        services(a=spender("a:1", CRAWL_INTERVAL="60m"), b=spender("a:2", CRAWL_INTERVAL="2h")),
     )
     assert only(look(tmp_path), "interval-differs").severity == "warning"
 
@@ -49,8 +49,8 @@ def test_one_variable_with_two_defaults(tmp_path: Path) -> None:
         tmp_path,
         "compose.yml",
         services(
-            a=spender("a", POLL_INTERVAL="${EVERY:-60m}"),
-            b=spender("b", CRAWL="x", POLL_INTERVAL="${EVERY:-2h}"),
+            a=spender("a", CRAWL_INTERVAL="${EVERY:-60m}"),
+            b=spender("b", NEWS="x", CRAWL_INTERVAL="${EVERY:-2h}"),
         ),
     )
     assert only(look(tmp_path), "interval-differs").severity == "warning"
@@ -91,7 +91,7 @@ def test_two_containers_of_one_scheduler(tmp_path: Path) -> None:
         "compose.yml",
         services(
             a="deploy: {replicas: 3}\n"
-            + spender(SCHEDULER_ENABLED="true", POLL_INTERVAL="60m", OPENAI_MODEL="gpt-4o-mini")
+            + spender(SCHEDULER_ENABLED="true", CRAWL_INTERVAL="60m", OPENAI_MODEL="gpt-4o-mini")
         ),
     )
     found = only(look(tmp_path), "doubled-scheduler")
@@ -210,7 +210,7 @@ def test_units_are_services(tmp_path: Path) -> None:
         tmp_path,
         "trader.service",
         "[Unit]\n[Service]\nExecStart=python -m trader\nRestart=always\n"
-        "Environment=OPENAI_MODEL=gpt-4o-mini POLL_INTERVAL=5m\n",
+        "Environment=OPENAI_MODEL=gpt-4o-mini CRAWL_INTERVAL=5m\n",
     )
     report = look(tmp_path)
     assert rules(report) == ["interval-floor", "no-shim", "restart-policy"]
@@ -244,14 +244,16 @@ def test_production_may_be_an_env_file(tmp_path: Path) -> None:
 def test_an_override_file_is_judged_over_its_base(tmp_path: Path) -> None:
     """docker-compose.prod.yml changes one service of the base, and only that is wrong."""
     put(tmp_path, "docker-compose.yml", APP + HOURLY)
-    put(tmp_path, "docker-compose.prod.yml", "services:\n  app:\n    environment:\n      POLL_INTERVAL: 5m\n")
+    put(
+        tmp_path, "docker-compose.prod.yml", "services:\n  app:\n    environment:\n      CRAWL_INTERVAL: 5m\n"
+    )
     found = only(look(tmp_path), "interval-floor")
     assert (Path(found.place.path).name, found.place.line) == ("docker-compose.prod.yml", 4)
 
 
 def test_what_is_said_twice_costs_once(tmp_path: Path) -> None:
     """Variants of one file are alternatives: only one of them runs."""
-    text = APP + "      POLL_INTERVAL: 5m\n"
+    text = APP + "      CRAWL_INTERVAL: 5m\n"
     put(tmp_path, "docker-compose.yml", text)
     once = look(tmp_path).weekly
     put(tmp_path, "docker-compose.blue.yml", text)
@@ -262,7 +264,7 @@ def test_what_is_said_twice_costs_once(tmp_path: Path) -> None:
 def test_one_env_file_for_all_makes_no_run_of_each(tmp_path: Path) -> None:
     """Nothing says which of the three runs it: it is one finding, and costs once."""
     common = "build: .\nenv_file: [.env]"
-    put(tmp_path, ".env", "OPENAI_API_KEY=x\nOPENAI_MODEL=gpt-4o-mini\nPOLL_INTERVAL=5m\n")
+    put(tmp_path, ".env", "OPENAI_API_KEY=x\nOPENAI_MODEL=gpt-4o-mini\nCRAWL_INTERVAL=5m\n")
     put(tmp_path, "compose.yml", services(web=common, worker=common, db="image: db"))
     found = only(look(tmp_path), "interval-floor")
     assert found.sentence.startswith("web or worker runs every 5m")

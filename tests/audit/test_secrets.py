@@ -111,7 +111,7 @@ services:
     environment:
       OPENAI_API_KEY: {CANARY}
       OPENAI_MODEL: {CANARY}
-      POLL_INTERVAL: {CANARY}
+      CRAWL_INTERVAL: {CANARY}
       SCHEDULER_ENABLED: {CANARY}
       MAX_RETRIES: {CANARY}
       DATABASE_URL: postgres://u:{CANARY}@db
@@ -121,7 +121,7 @@ services:
     environment:
       OPENAI_API_KEY: ${{KEY:-{CANARY}}}
       SCHEDULER_ENABLED: "true"
-      POLL_INTERVAL: 5m
+      CRAWL_INTERVAL: 5m
       CRAWL_INTERVAL: {CANARY}
 """
 FILES = {

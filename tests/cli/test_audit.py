@@ -217,7 +217,7 @@ def test_no_form_shows_a_secret(project: Path) -> None:
     put(
         project,
         "other/compose.yml",
-        f"services:\n  a:\n    image: x\n    environment:\n      OPENAI_API_KEY: {CANARY}\n      POLL_INTERVAL: 5m\n",
+        f"services:\n  a:\n    image: x\n    environment:\n      OPENAI_API_KEY: {CANARY}\n      CRAWL_INTERVAL: 5m\n",
     )
     for form in ((), ("--json",), ("--sarif",), ("--diff",)):
         done = run(*form)

@@ -52,6 +52,9 @@ def test_the_table_fits_a_terminal_and_names_what_goes_wrong(noon: World) -> Non
     assert "12 runs nobody planned by pid 9 of backend, every 5m" in " ".join(" ".join(lines).split())
     night = next(line for line in lines if line.startswith("night"))
     assert "unknown" in night
+    total = " ".join(" ".join(lines[lines.index(next(x for x in lines if x[:8] == "all jobs")) :]).split())
+    assert total.startswith("all jobs: $0.1704 tonight · ≥ $")
+    assert "this month, 1 job unknown" in total
     assert lines[-1].startswith("nobody watches")
 
 
@@ -79,6 +82,8 @@ def test_the_document_holds_what_a_hand_calculation_gives(noon: World) -> None:
     assert night["cost_per_run"]["median"] is None
     assert night["this_month"] is None
     assert document["this_month"] is None
+    assert document["at_least"]["this_month"] == trade["this_month"]
+    assert document["unknown_jobs"] == {"tonight": 0, "this_week": 1, "this_month": 1}
 
 
 def test_nothing_is_written(noon: World, costmon_home: Path) -> None:

@@ -57,6 +57,7 @@ def test_a_crontab_instead_counts_its_own_runs(every_5m: World) -> None:
     document = json.loads(costmon("whatif", "trade", "--cron", "0 9-17 * * 1-5", "--json"))
 
     assert document["week"]["instead"]["runs"] == 45
+    assert document["day"]["instead"]["runs"] == pytest.approx(45 / 7, abs=1e-6)
 
 
 def test_a_job_that_never_ran_is_priced_by_its_model(costmon_home: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from costmon.config.schedules import to_json as to_setting
 from costmon.config.values import Job, Schedules
+from costmon.monitor.lock import EngineLock
 from costmon.report.as_json import to_json
 from costmon.report.html import html
 from costmon.report.incident import incident, projected
@@ -83,6 +84,63 @@ def test_a_plan_mended_since_changes_nothing_of_what_happened(store: Store) -> N
     story.settings(store.db, schedules=to_setting([Job("trade", 5 * MINUTE)], Schedules(), []))
     (job,) = of(store, now).jobs
     assert (job.facts.record.plan, job.unplanned) == ("every 60m", 11)
+
+
+def test_an_engine_that_died_is_told_up_to_the_end(store: Store) -> None:
+    """It watched until 13:35; the report is of 15:11, and of a time before too."""
+    now = story.tell(store.db)
+    died = START + 24 * MINUTE
+    store.db.execute("update watch_span set end_at = ?", (died,))
+    gap = of(store, now, START).facts.gaps[-1]
+    assert (gap.start_at, gap.end_at, gap.why) == (died, now, "off")
+    found = of(store, now, START, START + HOUR)
+    assert [(one.start_at, one.end_at) for one in found.facts.gaps] == [(died, START + HOUR)]
+    told = markdown(document(found))
+    assert "nobody watched for 36 min: no engine ran" in told
+    assert "For 36 min of this time no engine watched" in " ".join(told.split())
+    assert of(store, now, START - HOUR, START).facts.gaps == ()
+
+
+def test_an_engine_that_watches_now_leaves_no_gap(store: Store, costmon_home: Path) -> None:
+    """Though it has not noted the last seconds yet."""
+    now = story.tell(store.db)
+    store.db.execute("update watch_span set end_at = ?", (now - 20_000_000,))
+    lock = EngineLock(str(costmon_home))
+    assert lock.acquire()
+    try:
+        assert of(store, now, START).facts.gaps == ()
+    finally:
+        lock.release()
+    assert of(store, now, START).facts.gaps != ()
+
+
+def test_refused_runs_are_no_failed_ones_and_no_measure_of_cost(store: Store) -> None:
+    now = story.tell(store.db)
+    story.add_run(store.db, START + 40 * MINUTE, "backend", plan="every 5m", calls=0, outcome="error")
+    expected = of(store, now, START, START + HOUR).jobs[0].projected
+    for minute in (51, 52):
+        story.add_run(
+            store.db, START + minute * MINUTE, "backend", plan="every 5m", calls=0, outcome="refused"
+        )
+    found = of(store, now, START, START + HOUR)
+    (job,) = found.jobs
+    assert (job.failed, job.refused) == (1, 2)
+    assert "1 failed, 2 refused" in " ".join(markdown(document(found)).split())
+    assert to_json(found)["jobs"][0]["refused"] == 2
+    assert expected is not None
+    assert job.projected == expected
+
+
+def test_runs_of_a_log_whose_app_records_no_calls_cost_nobody_knows_what(store: Store) -> None:
+    """Not nothing."""
+    now = story.tell(store.db)
+    store.db.execute("update job_run set source = 'log'")
+    store.db.execute("update event set run_id = null")
+    store.db.execute("delete from rollup_run")
+    store.db.execute("delete from rollup_day")
+    (job,) = of(store, now).jobs
+    assert (job.runs, job.ran.exact, job.projected) == (12, False, None)
+    assert "unknown of unknown" in markdown(document(of(store, now)))
 
 
 def test_what_is_unknown_of_a_sum_is_said(store: Store) -> None:

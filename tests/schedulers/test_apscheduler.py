@@ -211,6 +211,73 @@ def test_a_function_that_names_its_job_runs_once(costmon_home: Path, tmp_path: P
     kit.assert_attributed(costmon_home)
 
 
+ONCE = """
+import datetime, json, threading
+from apscheduler.schedulers.background import BackgroundScheduler
+enough, done = threading.Event(), []
+def send(number):
+    call()
+    done.append(number)
+    if len(done) == 300:
+        enough.set()
+scheduler = BackgroundScheduler(job_defaults={"misfire_grace_time": None})
+scheduler.start()
+at = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=0.5)
+for number in range(300):
+    scheduler.add_job(send, "date", run_date=at, args=[number])
+enough.wait(30)
+scheduler.shutdown()
+print(json.dumps(sorted(done)))
+"""
+
+
+def test_three_hundred_tasks_that_run_once_are_one_job(costmon_home: Path, tmp_path: Path) -> None:
+    """A queue made of dates, each with its own argument: one line on the screen, and every run of it."""
+    with kit.running(tmp_path / "app.py", kit.PRELUDE + ONCE) as child:
+        assert kit.finished(child) == [list(range(300))]
+    rows = kit.job_runs(costmon_home)
+    assert {(row["job"], row["outcome"]) for row in rows} == {("send", "ok")}
+    assert len(rows) == 300
+    assert [row["job"] for row in kit.table(costmon_home, "select job from announcement")] == ["send"]
+
+
+LOCKED = """
+import os, sqlite3, threading, time, json
+from apscheduler.events import EVENT_JOB_EXECUTED, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED
+from apscheduler.schedulers.background import BackgroundScheduler
+seen = {EVENT_JOB_EXECUTED: 0, EVENT_JOB_MISSED: 0, EVENT_JOB_MAX_INSTANCES: 0}
+def count(event):
+    seen[event.code] += 1
+scheduler = BackgroundScheduler(job_defaults={"misfire_grace_time": 1, "coalesce": False})
+scheduler.add_listener(count, sum(seen))
+def work(number):
+    pass
+for number in range(20):
+    scheduler.add_job(work, "interval", seconds=0.2, args=[number], id=f"job {number}")
+scheduler.start()
+time.sleep(0.1)
+other = sqlite3.connect(os.environ["COSTMON_HOME"] + "/ledger.db", isolation_level=None)
+other.execute("begin immediate")
+time.sleep(2)
+held = list(seen.values())
+other.execute("rollback")
+scheduler.shutdown()
+print(json.dumps(held))
+print(json.dumps([seen[EVENT_JOB_EXECUTED]]))
+"""
+
+
+def test_a_locked_ledger_lets_every_job_run_in_time(costmon_home: Path, tmp_path: Path) -> None:
+    """Twenty jobs five times a second while somebody sits on the ledger: none is missed, and all are told after it."""
+    code = kit.PRELUDE + LOCKED
+    with kit.running(tmp_path / "app.py", code, COSTMON_HOME=str(costmon_home)) as child:
+        (executed, missed, full), (ran,) = kit.finished(child)
+    assert (missed, full) == (0, 0)
+    assert executed >= 150
+    assert [row["outcome"] for row in kit.job_runs(costmon_home)] == ["ok"] * ran
+    assert len(kit.table(costmon_home, "select * from announcement where ended_at is not null")) == 20
+
+
 FAILS = (
     kit.PRELUDE
     + """

@@ -9,9 +9,11 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,7 +25,7 @@ from costmon.errors import SpendBlocked
 from costmon.shim import runtime
 from costmon.shim.calls import Outcome
 from costmon.shim.context import labels
-from costmon.shim.jobs import books, runs
+from costmon.shim.jobs import books, celery, late, runs
 from costmon.shim.jobs import job as job_module
 from costmon.shim.jobs.intervals import interval_us, spell_interval
 from tests.shim.battery import kit
@@ -554,7 +556,7 @@ def test_what_could_not_be_written_is_written_at_exit(costmon_home: Path) -> Non
 
 
 async def test_a_locked_ledger_does_not_stop_the_event_loop(costmon_home: Path) -> None:
-    """While a job waits to be written, the app's other tasks run on."""
+    """A job on an event loop waits for no ledger: it and the app's other tasks run on, and it is written later."""
     with costmon.job("first"):
         pass
     other = kit.connect(costmon_home)
@@ -575,12 +577,19 @@ async def test_a_locked_ledger_does_not_stop_the_event_loop(costmon_home: Path) 
         await asyncio.sleep(0)
 
     beating = asyncio.create_task(beat())
-    await run()
+    began = asyncio.get_running_loop().time()
+    while asyncio.get_running_loop().time() - began < 0.2:
+        await run()
+        await asyncio.sleep(0.005)
     beating.cancel()
+    assert len(job_runs(costmon_home)) == 1
     other.execute("commit")
     other.close()
-    assert len(gaps) > 10  # half a second of waiting, in all
-    assert max(gaps) < 0.2
+    with costmon.job("next"):
+        pass
+    assert len(gaps) > 10
+    assert max(gaps) < 0.1
+    assert len(job_runs(costmon_home)) > 10
 
 
 READ_ONLY = """
@@ -658,3 +667,116 @@ def test_a_run_of_which_a_call_was_refused_says_so(costmon_home: Path) -> None:
     with costmon.job("trade", every="60m"):
         call()
     assert outcomes()[3:] == ["ok"]
+
+
+def test_a_ledger_locked_for_long_holds_up_fifty_runs_by_next_to_nothing(costmon_home: Path) -> None:
+    """One short wait, then none; all of it is written when the lock is gone, though no other run comes."""
+    with costmon.job("first"):
+        pass
+    other = kit.connect(costmon_home)
+    other.isolation_level = None
+    other.execute("begin immediate")
+    began = time.monotonic()
+    for _ in range(50):
+        with costmon.job("trade", every="60m"):
+            pass
+    took = time.monotonic() - began
+    assert len(job_runs(costmon_home)) == 1
+    other.execute("commit")
+    other.close()
+    until(lambda: [row["outcome"] for row in job_runs(costmon_home)] == ["ok"] * 51)
+    assert took < 0.5
+    assert [row["job"] for row in announced(costmon_home)] == ["first", "trade"]
+
+
+def until(look: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not look():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_what_no_ledger_takes_spoils_no_other_run(
+    costmon_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A time of another process's making that is no time, a name that is no text: the runs are told all the same."""
+    said: list[str] = []
+    monkeypatch.setattr(late, "report", lambda kind, _: said.append(kind))
+    for number, at in enumerate((10**30, -1, 2**63, True, 5)):
+        header = {"job": "x\ud800", "run": "zz", "plan": "every 1m\udc00", "planned_at": at}
+        request = SimpleNamespace(costmon_job=header, headers={}, retries=0)
+        celery._begin(str(number), SimpleNamespace(run=None, request=request))
+        celery._end(str(number), "SUCCESS")
+    assert [(row["job"], row["outcome"], row["planned_at"]) for row in job_runs(costmon_home)] == [
+        *[("x", "ok", None)] * 4,
+        ("x", "ok", 5),
+    ]
+    for value in (10**30, "\ud800", object()):
+        late.mine().add(lambda db, value=value: db.execute("select ?", (value,)))  # type: ignore[misc]
+    with costmon.job("next", every="1m", zone="\ud800"):
+        pass
+    assert said == ["write a row"] * 3
+    assert job_runs(costmon_home)[-1]["outcome"] == "ok"
+    assert [row["job"] for row in announced(costmon_home)] == ["next"]
+
+
+def test_runs_beyond_what_can_be_kept_are_counted_and_said_once(
+    costmon_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ledger that takes nothing for days costs a bounded piece of memory."""
+    said: list[str] = []
+    monkeypatch.setattr(late, "report", lambda _, message: said.append(message))
+    monkeypatch.setattr(late, "_MOST", 10)
+    with costmon.job("first"):
+        pass
+    other = kit.connect(costmon_home)
+    other.isolation_level = None
+    other.execute("begin immediate")
+    for _ in range(20):
+        with costmon.job("trade"):
+            pass
+    assert len(late.mine().works) == 10
+    assert late.mine().lost == 30
+    assert len(said) == 1
+    other.execute("commit")
+    other.close()
+    until(lambda: len(job_runs(costmon_home)) == 6)
+
+
+def test_generators_in_turn_end_their_own_runs(costmon_home: Path) -> None:
+    """Each leaves its own block, whichever was entered last; afterwards no label is left."""
+
+    def steps(name: str) -> Any:
+        with costmon.context(route=name), costmon.job(name, every="1h"):
+            yield
+            call()
+        yield labels()[:3][1:]
+
+    one, two = steps("a"), steps("b")
+    next(one)
+    next(two)
+    assert next(one) == ("b", "b")
+    assert {row["job"]: row["outcome"] for row in job_runs(costmon_home)} == {"a": "ok", "b": "running"}
+    assert next(two) == ("", "")
+    assert labels()[1:3] == ("", "")
+    assert [row["outcome"] for row in job_runs(costmon_home)] == ["ok", "ok"]
+
+
+async def test_an_object_with_an_async_call_is_a_coroutine_job(costmon_home: Path) -> None:
+    """The run lasts as long as what is awaited; a classmethod is refused when the program starts, in clear words."""
+
+    class Work:
+        async def __call__(self) -> str:
+            await asyncio.sleep(0)
+            return labels()[2]
+
+    run = costmon.job("trade", every="1h")(Work())
+    assert await run() == "trade"
+    labelled = costmon.context(job="other")(Work())
+    assert await labelled() == "other"
+    assert [row["outcome"] for row in job_runs(costmon_home)] == ["ok"]
+    kinds: tuple[Any, ...] = (classmethod, staticmethod)
+    for kind in kinds:
+        for wrap in (costmon.job("trade"), costmon.context(job="trade")):
+            with pytest.raises(TypeError, match=f"below @{kind.__name__}"):
+                wrap(kind(call))

@@ -150,7 +150,9 @@ def check_report(home: Path, reached: int) -> None:
     assert [(one["kind"], one["state"]) for one in said["alerts"]] == [("misfire", "sent")]
     assert [(one["action"], one["scope"]) for one in said["switch"]] == [("kill", "job=trade")]
     assert [one["rule"] for one in said["refusals"]] == ["switch"]
-    story = [one["kind"] for one in said["timeline"]]
+    story = [
+        one["kind"] for one in said["timeline"] if one["kind"] != "gap"
+    ]  # the engine has been stopped by now
     assert story == [
         "announced",
         "announced",

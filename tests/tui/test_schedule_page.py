@@ -24,7 +24,7 @@ from costmon.tui.widgets.jobdetails import details
 from costmon.tui.widgets.joblist import JobList
 from costmon.tui.widgets.jobs import jobs
 from costmon.tui.widgets.jobstrip import SIGNS, sign_of, strip
-from costmon.tui.widgets.jobtext import fact_text, ordered, trend_text
+from costmon.tui.widgets.jobtext import fact_text, last_text, ordered, trend_text, when
 from costmon.tui.widgets.oneline import one_line
 from costmon.tui.widgets.timeline import costs, hours, timeline
 
@@ -196,7 +196,14 @@ def test_a_misfire_is_told_in_one_line() -> None:
 def test_figures_of_a_job_are_in_its_card() -> None:
     """Counts against plan, cost a run, trend, tonight; unknown is a question mark, never nothing."""
     (shown,) = map(text, cards([misfire()], 72))
-    for word in ("1h 12/1", "24h 35/24", "7d 179/168", "a run $0.0012", "tonight $0.142", "next in 4m 00s"):
+    for word in (
+        "1h 12/1",
+        "24h 35/24",
+        "7d 179/168",
+        "a run $0.0012",
+        "tonight $0.142",
+        "unplanned in 4m 00s",
+    ):
         assert word in shown
     assert "announces every 5m" in shown
     unknown = samples.schedule().schedule.jobs[3]
@@ -205,6 +212,22 @@ def test_figures_of_a_job_are_in_its_card() -> None:
     assert "tonight ?" in shown
     assert "1h 2/–" in shown
     assert "$0" not in shown
+
+
+def test_a_run_before_the_plan_of_a_misfire_is_said_to_be_unplanned() -> None:
+    """Not the planned run after it, nor one of a job that keeps its plan."""
+    found = misfire()
+    assert when(found, NOW) == ("unplanned in 4m 00s", "bad")
+    assert when(replace(found, next_run=found.upcoming[0]), NOW)[0].startswith("next in ")
+    assert when(job("a", 60, 5), NOW) == ("next in 5m 00s", "")
+    assert when(replace(found, upcoming=()), NOW)[0] == "unplanned in 4m 00s"
+
+
+def test_a_refused_run_is_told_apart_from_a_failed_one() -> None:
+    refused = replace(run_at(NOW, "expected"), outcome="refused")
+    assert sign_of(refused) == "refused"
+    assert SIGNS["refused"] != SIGNS["failed"]
+    assert last_text(replace(job("a", 60, 5), outcome="refused"), NOW)[0].startswith("refused ")
 
 
 def test_a_trend_is_an_arrow() -> None:
@@ -323,7 +346,7 @@ async def test_j_opens_the_schedule_and_enter_a_job() -> None:
         assert "q Quit" in footer(app)
         assert not page.query_one(JobDetails).display
         later(app, 61)
-        await settled(pilot, lambda: "next in 2m 59s" in screen_text(app))
+        await settled(pilot, lambda: "unplanned in 2m 59s" in screen_text(app))
         await pilot.press("down", "enter")
         await settled(pilot, lambda: isinstance(app.screen, JobPage))
         assert "The last 4 runs failed and still cost" in screen_text(app)

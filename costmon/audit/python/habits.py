@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from fractions import Fraction
 from typing import NamedTuple
 
+from costmon.audit.cadences import of_seconds
+from costmon.audit.python.reach import Reach
 from costmon.audit.python.source import Source, keyword, last_name
-from costmon.audit.values import NOTE, WARNING
+from costmon.audit.values import NOTE, WARNING, Cadence
 from costmon.sources.compose.values import Place
 
 _MOST_RETRIES = 20
@@ -24,6 +25,11 @@ class Habit(NamedTuple):
     text: str
     sentence: str
     advice: str
+    cadence: Cadence | None = None
+    """Of a loop that sleeps: how often it goes round, at most; `ties` whether it makes paid calls, with one of `models`."""
+    ties: bool | None = None
+    job: str = ""
+    models: tuple[str, ...] = ()
 
 
 def habits(source: Source, *, spends: bool) -> Iterator[Habit]:
@@ -74,9 +80,16 @@ def _max_retries(source: Source, call: ast.Call) -> Iterator[Habit]:
             yield _unlimited(source, call, "max_retries=None", "max_retries=5")
         return
     count = source.count(node).value
-    if source.dotted(node) == "math.inf" or (count is not None and count > _MOST_RETRIES):
-        yield _unlimited(
-            source, call, f"max_retries={'math.inf' if count is None else count}", "max_retries=2"
+    if source.dotted(node) == "math.inf":
+        yield _unlimited(source, call, "max_retries=math.inf", "max_retries=2")
+    elif count is not None and count > _MOST_RETRIES:
+        yield Habit(
+            "retry-unlimited",
+            NOTE,
+            Place(source.path, call.lineno),
+            f"max_retries={count}",
+            f"It retries up to {round(count):,} times, and each retry may be a paid call.",
+            "Set a lower limit: max_retries=2.",
         )
 
 
@@ -113,36 +126,76 @@ def _catch_up(source: Source, call: ast.Call) -> Iterator[Habit]:
 
 
 def _loops(source: Source) -> Iterator[Habit]:
-    for node in source.loops:
-        if isinstance(node.test, ast.Constant) and node.test.value:
-            yield from _sleeping(source, node)
+    endless = [node for node in source.loops if isinstance(node.test, ast.Constant) and node.test.value]
+    if not endless:
+        return
+    reach, models = Reach(source), source.models()
+    for node in endless:
+        ties = reach.of(node.body)
+        if ties is not False and (tried := _tries_again(node)) is not None:
+            text = "a loop that tries again after every error"
+            yield _unlimited(source, tried, text, "for _ in range(5), and raise the last error")
+        else:
+            yield from _sleeping(source, node, ties, models)
 
 
-def _sleeping(source: Source, loop: ast.While) -> Iterator[Habit]:
-    from costmon.audit.cadences import of_seconds
-
-    for node in _inside(loop):
-        if (
-            isinstance(node, ast.Call)
-            and source.dotted(node.func) in ("time.sleep", "asyncio.sleep")
-            and node.args
-        ):
-            cadence = of_seconds(source.count(node.args[0]).value)
-            if cadence is not None and Fraction(cadence.shortest_us) < 3_600_000_000:
-                yield Habit(
-                    "sleep-loop",
-                    NOTE,
-                    Place(source.path, node.lineno),
-                    f"a loop that sleeps {cadence.text.removeprefix('every ')}",
-                    "A loop without an end sleeps instead of having a plan, so nobody can see when it runs next.",
-                    'If it makes calls, name it: with costmon.job("NAME", every="60m").',
-                )
-                return
+def _tries_again(loop: ast.While) -> ast.Try | None:
+    """The try of a loop that ends only by success: nothing behind an error raises, returns or breaks."""
+    found = [node for node in loop.body if isinstance(node, ast.Try) and node.handlers]
+    if len(found) != 1:
+        return None
+    (tried,) = found
+    inside = list(_within([*tried.body, *tried.orelse]))
+    around = [node for node in loop.body if node is not tried]
+    behind = _within([*around, *tried.handlers, *tried.finalbody])
+    ends = (ast.Return, ast.Break)
+    if not any(isinstance(node, ends) for node in inside):
+        return None
+    return None if any(isinstance(node, (*ends, ast.Raise)) or _exits(node) for node in behind) else tried
 
 
-def _inside(loop: ast.While) -> Iterator[ast.AST]:
-    """What the loop itself does, without functions defined in it."""
-    waiting: list[ast.AST] = list(loop.body)
+def _exits(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and last_name(node.func) in ("exit", "_exit", "quit")
+
+
+def _sleeping(source: Source, loop: ast.While, ties: bool | None, models: tuple[str, ...]) -> Iterator[Habit]:
+    """How long a loop sleeps: of several sleeps the longest, of those after an error only where there is no other."""
+    inside = list(_within(loop.body))
+    calls = [node for node in inside if isinstance(node, ast.Call)]
+    sleeps = [node for node in calls if source.dotted(node.func) in _SLEEPS and node.args]
+    # A loop that only waits, or runs what a scheduler says is due, has no plan of its own.
+    if len(calls) == len(sleeps) or any(last_name(node.func) == "run_pending" for node in calls):
+        return
+    handled = {id(node) for one in inside if isinstance(one, ast.ExceptHandler) for node in ast.walk(one)}
+    usual = [node for node in sleeps if id(node) not in handled] or sleeps
+    known = [(one, of_seconds(source.count(one.args[0]).value)) for one in usual]
+    slept = [(cadence.shortest_us, one.lineno, cadence) for one, cadence in known if cadence is not None]
+    # Who knows how long the others are.
+    if not slept or len(slept) < len(known):
+        return
+    _, line, cadence = max(slept)
+    around = [one for one in source.functions if one.lineno <= loop.lineno <= (one.end_lineno or 0)]
+    job = max(around, key=lambda one: one.lineno).name if around else ""
+    yield Habit(
+        "sleep-loop",
+        NOTE,
+        Place(source.path, line),
+        f"a loop that sleeps {cadence.text.removeprefix('every ')}",
+        "A loop without an end sleeps instead of having a plan, so nobody can see when it runs next.",
+        'If it makes calls, name it: with costmon.job("NAME", every="60m").',
+        cadence,
+        ties,
+        job,
+        models,
+    )
+
+
+_SLEEPS = ("time.sleep", "asyncio.sleep")
+
+
+def _within(nodes: list[ast.stmt] | list[ast.AST]) -> Iterator[ast.AST]:
+    """What some statements do, without functions defined in them."""
+    waiting: list[ast.AST] = list(nodes)
     while waiting:
         node = waiting.pop()
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)):

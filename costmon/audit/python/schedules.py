@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
 from costmon.audit.cadences import of_cron, of_interval, of_seconds
+from costmon.audit.python.reach import Reach
 from costmon.audit.python.source import Count, Source, keyword, last_name
 from costmon.audit.secrets import shown
 from costmon.audit.values import Cadence, Declared
@@ -31,6 +32,18 @@ _UNKNOWN: Plan = (None, "")
 
 def declared(source: Source) -> Iterator[Declared]:
     """Every job that the file declares, in no order."""
+    reach, models = Reach(source), source.models()
+    for one, function in _found(source):
+        name = function if isinstance(function, str) else last_name(function)
+        ties = one.ties or (reach.of_name(name) if isinstance(function, str) else reach.of_call(function))
+        yield one._replace(ties=ties, function=name, models=models)
+
+
+Found = tuple[Declared, ast.expr | str | None]
+"""A job and what it runs: a function, or the name of one that the file defines."""
+
+
+def _found(source: Source) -> Iterator[Found]:
     for call in source.calls:
         name = source.dotted(call.func).rpartition(".")[2] or last_name(call.func)
         reader = _READERS.get(name)
@@ -39,17 +52,19 @@ def declared(source: Source) -> Iterator[Declared]:
     yield from _beat_schedules(source)
 
 
-def _made(source: Source, kind: str, job: str, node: ast.AST, plan: Plan) -> Declared:
+def _made(
+    source: Source, kind: str, job: str, node: ast.AST, plan: Plan, function: ast.expr | str | None
+) -> Found:
     place = Place(source.path, getattr(node, "lineno", 1))
     cadence, variable = plan
     text = cadence.text if cadence is not None else "a plan that cannot be read"
-    return Declared(shown(job) or "?", kind, place, text, cadence, variable)
+    return Declared(shown(job) or "?", kind, place, text, cadence, variable), function
 
 
 # --- APScheduler --------------------------------------------------------------------------------------------
 
 
-def _add_job(source: Source, call: ast.Call) -> Iterator[Declared]:
+def _add_job(source: Source, call: ast.Call) -> Iterator[Found]:
     decorates = last_name(call.func) == "scheduled_job"
     positional = 0 if decorates else 1
     trigger = keyword(call, "trigger") or (call.args[positional] if len(call.args) > positional else None)
@@ -59,7 +74,7 @@ def _add_job(source: Source, call: ast.Call) -> Iterator[Declared]:
     function = keyword(call, "func") or (call.args[0] if call.args and not decorates else None)
     own = source.text(keyword(call, "id")) or source.text(keyword(call, "name"))
     job = own or source.decorated.get(id(call)) or last_name(function)
-    yield _made(source, "apscheduler", job, call, plan)
+    yield _made(source, "apscheduler", job, call, plan, function or source.decorated.get(id(call)))
 
 
 def _trigger(source: Source, trigger: ast.expr | None, call: ast.Call) -> Plan | None:
@@ -144,7 +159,7 @@ def _from_monday(expression: str) -> str:
 # --- schedule -----------------------------------------------------------------------------------------------
 
 
-def _do(source: Source, call: ast.Call) -> Iterator[Declared]:
+def _do(source: Source, call: ast.Call) -> Iterator[Found]:
     """`schedule.every(5).minutes.do(job)`."""
     node: ast.AST = call.func.value if isinstance(call.func, ast.Attribute) else call
     unit = 0
@@ -164,7 +179,8 @@ def _do(source: Source, call: ast.Call) -> Iterator[Declared]:
         return
     first = source.count(node.args[0]) if node.args else Count(Fraction(1))
     job = last_name(call.args[0]) if call.args else ""
-    yield _made(source, "schedule", job, call, _between(source, first, to, unit))
+    function = call.args[0] if call.args else None
+    yield _made(source, "schedule", job, call, _between(source, first, to, unit), function)
 
 
 def _between(source: Source, first: Count, to: ast.expr | None, unit: int) -> Plan:
@@ -181,7 +197,7 @@ def _between(source: Source, first: Count, to: ast.expr | None, unit: int) -> Pl
 # --- Celery -------------------------------------------------------------------------------------------------
 
 
-def _beat_schedules(source: Source) -> Iterator[Declared]:
+def _beat_schedules(source: Source) -> Iterator[Found]:
     for node in source.assignments:
         if node.value is not None:
             for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
@@ -191,21 +207,21 @@ def _beat_schedules(source: Source) -> Iterator[Declared]:
             yield from _beat(source, keyed.value)
 
 
-def _assigned(source: Source, target: ast.expr, value: ast.expr) -> Iterator[Declared]:
+def _assigned(source: Source, target: ast.expr, value: ast.expr) -> Iterator[Found]:
     if last_name(target).lower() in _BEAT:
         yield from _beat(source, value)
     elif isinstance(target, ast.Subscript) and last_name(target.value).lower() in _BEAT:
         yield from _entry(source, source.text(target.slice), value)
 
 
-def _beat(source: Source, node: ast.expr) -> Iterator[Declared]:
+def _beat(source: Source, node: ast.expr) -> Iterator[Found]:
     found = source.resolved(node) if not isinstance(node, ast.Dict) else node
     if isinstance(found, ast.Dict):
         for key, value in zip(found.keys, found.values, strict=True):
             yield from _entry(source, source.text(key), value)
 
 
-def _entry(source: Source, name: str | None, value: ast.expr) -> Iterator[Declared]:
+def _entry(source: Source, name: str | None, value: ast.expr) -> Iterator[Found]:
     entry = source.resolved(value)
     if not isinstance(entry, ast.Dict):
         return
@@ -213,7 +229,8 @@ def _entry(source: Source, name: str | None, value: ast.expr) -> Iterator[Declar
     if "schedule" in fields:
         job = name or source.text(fields.get("task")) or ""
         node = fields["schedule"]
-        yield _made(source, "celery", job, node, _celery_plan(source, node))
+        task = (source.text(fields.get("task")) or "").rpartition(".")[2]
+        yield _made(source, "celery", job, node, _celery_plan(source, node), task)
 
 
 def _celery_plan(source: Source, node: ast.expr) -> Plan:
@@ -239,7 +256,7 @@ def _celery_crontab(source: Source, call: ast.Call) -> Plan:
     return of_cron(" ".join(fields.get(name) or "*" for name in order)), ""
 
 
-def _periodic(source: Source, call: ast.Call) -> Iterator[Declared]:
+def _periodic(source: Source, call: ast.Call) -> Iterator[Found]:
     """`app.add_periodic_task(300.0, trade.s(), name="trade")`."""
     if not call.args:
         return
@@ -247,13 +264,13 @@ def _periodic(source: Source, call: ast.Call) -> Iterator[Declared]:
     if isinstance(task, ast.Call) and isinstance(task.func, ast.Attribute):
         task = task.func.value
     job = source.text(keyword(call, "name")) or last_name(task)
-    yield _made(source, "celery", job, call, _celery_plan(source, call.args[0]))
+    yield _made(source, "celery", job, call, _celery_plan(source, call.args[0]), task)
 
 
 # --- others -------------------------------------------------------------------------------------------------
 
 
-def _costmon_job(source: Source, call: ast.Call) -> Iterator[Declared]:
+def _costmon_job(source: Source, call: ast.Call) -> Iterator[Found]:
     if source.dotted(call.func) != "costmon.job" or not call.args:
         return
     every, cron = keyword(call, "every"), keyword(call, "cron")
@@ -265,7 +282,9 @@ def _costmon_job(source: Source, call: ast.Call) -> Iterator[Declared]:
         text = source.text(every)
         plan = (_of_text(text), "") if text is not None else _of_count(source.count(every))
     if plan is not None:
-        yield _made(source, "costmon.job", source.text(call.args[0]) or "", call, plan)
+        job = source.text(call.args[0]) or ""
+        one, function = _made(source, "costmon.job", job, call, plan, source.decorated.get(id(call)))
+        yield one._replace(ties=True), function
 
 
 def _of_text(text: str) -> Cadence | None:
@@ -275,20 +294,22 @@ def _of_text(text: str) -> Cadence | None:
         return None
 
 
-def _repeat_every(source: Source, call: ast.Call) -> Iterator[Declared]:
+def _repeat_every(source: Source, call: ast.Call) -> Iterator[Found]:
     """`@repeat_every(seconds=300)` of FastAPI's utilities."""
     if id(call) in source.decorated:
-        yield _made(source, "repeat_every", source.decorated[id(call)], call, _of_count(source.units(call)))
+        name = source.decorated[id(call)]
+        yield _made(source, "repeat_every", name, call, _of_count(source.units(call)), name)
 
 
-def _cron_decorator(source: Source, call: ast.Call) -> Iterator[Declared]:
+def _cron_decorator(source: Source, call: ast.Call) -> Iterator[Found]:
     """`@aiocron.crontab("*/5 * * * *")`."""
     expression = source.text(call.args[0]) if call.args else None
     if id(call) in source.decorated and expression is not None:
-        yield _made(source, "aiocron", source.decorated[id(call)], call, (of_cron(expression), ""))
+        name = source.decorated[id(call)]
+        yield _made(source, "aiocron", name, call, (of_cron(expression), ""), name)
 
 
-def _labelled(source: Source, call: ast.Call) -> Iterator[Declared]:
+def _labelled(source: Source, call: ast.Call) -> Iterator[Found]:
     """`@broker.task(schedule=[{"cron": "*/5 * * * *"}])` of taskiq."""
     entries = source.resolved(keyword(call, "schedule"))
     if id(call) not in source.decorated or not isinstance(entries, ast.List):
@@ -298,7 +319,8 @@ def _labelled(source: Source, call: ast.Call) -> Iterator[Declared]:
             fields = {source.text(key): one for key, one in zip(entry.keys, entry.values, strict=True)}
             expression = source.text(fields.get("cron"))
             if expression is not None:
-                yield _made(source, "taskiq", source.decorated[id(call)], entry, (of_cron(expression), ""))
+                name = source.decorated[id(call)]
+                yield _made(source, "taskiq", name, entry, (of_cron(expression), ""), name)
 
 
 _READERS = {

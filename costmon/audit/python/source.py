@@ -39,6 +39,7 @@ class Source:
     assignments: list[ast.Assign | ast.AnnAssign] = field(default_factory=list)
     functions: list[ast.FunctionDef | ast.AsyncFunctionDef] = field(default_factory=list)
     loops: list[ast.While] = field(default_factory=list)
+    classes: list[ast.ClassDef] = field(default_factory=list)
 
     def dotted(self, node: ast.AST) -> str:
         """'apscheduler.triggers.cron.CronTrigger' for what stands for it here; '' for what is no name."""
@@ -62,6 +63,12 @@ class Source:
         """A constant text."""
         found = self.resolved(node)
         return found.value if isinstance(found, ast.Constant) and isinstance(found.value, str) else None
+
+    def models(self) -> tuple[str, ...]:
+        """What `model="…"` asks, in order of the alphabet."""
+        return tuple(
+            sorted({text for one in self.keywords if one.arg == "model" and (text := self.text(one.value))})
+        )
 
     def is_none(self, node: ast.expr | None) -> bool:
         found = self.resolved(node)
@@ -155,7 +162,6 @@ def parse(path: str, text: str) -> Source | None:
         return None
     source = Source(path, tree)
     imports: list[ast.Import | ast.ImportFrom] = []
-    classes: list[ast.ClassDef] = []
     kept: dict[type[ast.AST], list[Any]] = {
         ast.Call: source.calls,
         ast.keyword: source.keywords,
@@ -166,7 +172,7 @@ def parse(path: str, text: str) -> Source | None:
         ast.While: source.loops,
         ast.Import: imports,
         ast.ImportFrom: imports,
-        ast.ClassDef: classes,
+        ast.ClassDef: source.classes,
     }
     for node in _nodes(tree):
         if (found := kept.get(type(node))) is not None:
@@ -176,7 +182,7 @@ def parse(path: str, text: str) -> Source | None:
         part for dotted in source.names.values() for part in (dotted, dotted.partition(".")[0])
     )
     source.decorated = {
-        id(one): node.name for node in (*source.functions, *classes) for one in node.decorator_list
+        id(one): node.name for node in (*source.functions, *source.classes) for one in node.decorator_list
     }
     source.constants = _constants(tree)
     return source

@@ -22,6 +22,10 @@ _SCOPE_FILE = re.compile(r"all|nonessential|(provider|model|app|route|job)=.*")
 _LIMITED = re.compile(r"on-failure:[1-9][0-9]*|no|false|")
 
 
+_RESTARTS = {False: "restart: on-failure:5", True: "Restart=on-failure with StartLimitBurst=5"}
+"""What to write instead, by whether it is a systemd unit."""
+
+
 def restarts(context: Context) -> Iterator[Finding]:
     """A restart policy starts again what was stopped."""
     for members in _by_project(context):
@@ -31,7 +35,7 @@ def restarts(context: Context) -> Iterator[Finding]:
                 "restart-policy",
                 NOTE,
                 f"{named(found)} would be started again after a crash, or when the machine starts, and go on spending.",
-                "Use restart: on-failure:5, and stop calls by costmon kill, which no restart undoes.",
+                f"Use {_RESTARTS[found[0].unit]}, and stop calls by costmon kill, which no restart undoes.",
                 tuple(
                     (
                         one.service.restart_place or one.service.place,
@@ -110,12 +114,13 @@ def missing_shim(context: Context) -> Iterator[Finding]:
     for members in _by_project(context):
         found = [one for one in members if not one.shimmed]
         if found:
+            where = "environment" if found[0].unit else "image"
             yield Finding(
                 "no-shim",
                 NOTE,
                 f"Nothing says that costmon records what {named(found)} {'spends' if len(found) == 1 else 'spend'}: "
                 "no costmon run in the command, no costmon among the packages.",
-                "Start it with costmon run -- COMMAND, or install costmon in its image and call costmon.instrument().",
+                f"Start it with costmon run -- COMMAND, or install costmon in its {where} and call costmon.instrument().",
                 _places(found),
             )
 
@@ -152,7 +157,7 @@ def retries(context: Context) -> Iterator[Finding]:
             None,
             context.texts.fix({place: new}) if new is not None else None,
         )
-    for habit in context.habits:
+    for habit in (one for one in context.habits if one.cadence is None):
         yield Finding(habit.rule, habit.severity, habit.sentence, habit.advice, ((habit.place, habit.text),))
 
 

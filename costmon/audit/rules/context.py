@@ -9,6 +9,7 @@ from fractions import Fraction
 from functools import cached_property
 
 from costmon.audit.costs import Pricing
+from costmon.audit.crontabs import Key
 from costmon.audit.edits import Texts
 from costmon.audit.envfiles import EnvFile
 from costmon.audit.python.habits import Habit
@@ -29,6 +30,7 @@ class Context:
     envs: tuple[EnvFile, ...]
     declared: tuple[Declared, ...]
     habits: tuple[Habit, ...]
+    keys: tuple[Key, ...]
     texts: Texts
     pricing: Pricing
     floor_us: int
@@ -70,6 +72,11 @@ def table_of(job: str) -> str:
     """The job's table in config.toml: [jobs.trade], or [jobs."a b"]."""
     name = shown(job).replace('"', "").replace("\\", "") or "NAME"
     return f"[jobs.{name}]" if re.fullmatch("[A-Za-z0-9_-]+", name) else f'[jobs."{name}"]'
+
+
+def allowing(job: str, us: int) -> str:
+    """What config.toml says to let a job run that often."""
+    return f'{table_of(job)} every = "{spell(us)}"'
 
 
 def spell(us: int) -> str:

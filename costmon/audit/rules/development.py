@@ -30,9 +30,15 @@ def key_shape(context: Context) -> Iterator[Finding]:
             literal = setting.default or ("" if setting.asks else setting.value or "")
             if setting.origin == "environment" and has_key_shape(setting.name, literal):
                 yield _key(setting.name, setting.place, "")
+    for key in context.keys:
+        yield _key(key.name, key.place, "crontab") if key.name else _in_command(key.place)
 
 
 _KEY_SAID = {
+    "crontab": (
+        "in a crontab has the shape of a real key, and every job of it gets the key.",
+        "Move it to a file that only its job's user can read, and replace it at the provider if the crontab was shared.",
+    ),
     DEVELOPMENT: (
         "in a development file has the shape of a real key: what is tried out there is billed.",
         "Empty it, give development a key of its own with a low limit, and replace this one at the provider if the file "
@@ -53,6 +59,17 @@ def _key(name: str, place: Place, stage: str) -> Finding:
     said, advice = _KEY_SAID[stage]
     name = shown(name)
     return Finding("key-shape", ERROR, f"{name} {said}", advice, ((place, f"{name} = {MASK}"),))
+
+
+def _in_command(place: Place) -> Finding:
+    return Finding(
+        "key-shape",
+        ERROR,
+        "The command of a crontab's line holds what has the shape of a real key; while it runs, every user of the "
+        "machine can read it.",
+        _KEY_SAID["crontab"][1],
+        ((place, f"a command with {MASK}"),),
+    )
 
 
 def scheduler_on(context: Context) -> Iterator[Finding]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from costmon.audit.cadences import of_interval, of_plan
 from costmon.audit.costs import less, total
 from costmon.audit.edits import changed, default_changed, written_value
-from costmon.audit.rules.context import Context, named, runs, spell, spoken, table_of
+from costmon.audit.rules.context import Context, allowing, named, runs, spell, spoken
 from costmon.audit.secrets import shown
 from costmon.audit.services import Member, Planned, spelled_like
+from costmon.audit.ties import of_variable
 from costmon.audit.values import ERROR, NOTE, WARNING, Cadence, Evidence, Finding, Fix
 from costmon.shim.events import clean
 from costmon.shim.money import Money
@@ -49,9 +51,17 @@ def _may_run(member: Member, members: list[Member]) -> bool:
     """Whether it is started, and its scheduler is on, or nobody's of the same code is that could be meant instead."""
     if not member.starts or member.is_on is False:
         return False
-    return bool(member.is_on) or not any(
-        other.is_on and other.starts and other.same_code(member) for other in members
+    return (
+        bool(member.is_on)
+        or _runs_itself(member)
+        or not any(other.is_on and other.starts and other.same_code(member) for other in members)
     )
+
+
+def _runs_itself(member: Member) -> bool:
+    """Whether its command runs a script that one of its plans is named after: CRAWL_INTERVAL and python crawl.py."""
+    names = {one.job for one in member.plans if one.job}
+    return any(re.search(rf"\bpython[0-9.]*\s.*\b{re.escape(name)}\b", member.started_by) for name in names)
 
 
 def _either(one: Runner, other: Runner) -> bool:
@@ -64,20 +74,22 @@ def _below(context: Context, group: list[Runner], found: Cadence, floor: int) ->
     setting, allowed = planned.setting, of_interval(floor)
     assert allowed is not None
     names = member.jobs(planned)
-    now = context.pricing.weekly(member, (found,), names)
-    then = context.pricing.weekly(member, (allowed,), names)
-    more = less(now, then)
+    tied = any(one.ties(other) for one, other in group)
+    more = (
+        less(*(context.pricing.weekly(member, (each,), names) for each in (found, allowed))) if tied else None
+    )
     held = "the floor of" if floor == context.floor_us else "the plan of every"
-    text = spelled_like(setting.name, setting.value or "", floor)
+    # Only what runs paid jobs may be changed by a tool: that something polls is no mistake.
+    text = spelled_like(setting.name, setting.value or "", floor) if tied else None
     who = named([one for one, _ in group], "or")
     settings = [one.setting for _, one in group]
     return Finding(
         "interval-floor",
-        WARNING if any(one.spends for one, _ in group) else NOTE,
+        WARNING if tied else NOTE,
         f"{who} runs {spoken(found)}, {runs(found.weekly)} runs a week; at {held} {spell(floor)} it is "
-        f"{runs(allowed.weekly)}.",
-        f"Set it to {spell(floor)} or more; or allow this one in config.toml: {table_of(names[0])} every = "
-        f'"{spell(found.shortest_us)}".',
+        f"{runs(allowed.weekly)}{'.' if tied else '; nothing ties these runs to paid calls.'}",
+        f"{'Set' if tied else 'If each run makes calls, set'} it to {spell(floor)} or more; or allow this one in "
+        f"config.toml: {allowing(names[0], found.shortest_us)}.",
         tuple(
             (
                 one.from_file or one.place,
@@ -87,7 +99,7 @@ def _below(context: Context, group: list[Runner], found: Cadence, floor: int) ->
         ),
         more,
         context.texts.fix(dict(changed(context.texts, one, text) for one in settings)) if text else None,
-        {member.key: more} if more is not None else {},
+        {member.share(planned): more} if more is not None else {},
     )
 
 
@@ -151,7 +163,12 @@ def _differing(context: Context, name: str, group: list[Member]) -> Finding | No
     runners = {
         first[0] for first, *_ in _runners(context.of(group[0].project)) if first[1].setting.name == name
     }
-    costs = {member: _excess(context, member, name, longest[1]) for member, _ in wrong if member in runners}
+    paid = of_variable(name) and any(member.spends for member in group)
+    costs = {
+        member: _excess(context, member, name, longest[1])
+        for member, _ in wrong
+        if member in runners and paid and member.spends
+    }
     said = " against ".join(
         f"{found[1].text.removeprefix('every ')} in {member.title}"
         for member, found in _first_of_each(ordered)
@@ -162,7 +179,7 @@ def _differing(context: Context, name: str, group: list[Member]) -> Finding | No
     )
     return Finding(
         "interval-differs",
-        WARNING if len(effective) > 1 else NOTE,
+        WARNING if len(effective) > 1 and paid else NOTE,
         f"The default of {shown(name)} differs: {said} ({_week(ordered)} runs a week).",
         f"Give every service the same default, {clean(longest[0], 40)}, or one variable without a default.",
         tuple(
@@ -173,8 +190,8 @@ def _differing(context: Context, name: str, group: list[Member]) -> Finding | No
             for member, found in ordered
         ),
         weekly,
-        context.texts.fix(fixes),
-        {member.key: cost for member, cost in costs.items() if cost is not None},
+        context.texts.fix(fixes) if paid else None,
+        {f"{member.key}:{name}": cost for member, cost in costs.items() if cost is not None},
     )
 
 
@@ -223,11 +240,21 @@ def _same_scheduler(one: Member, other: Member) -> bool:
         return False
     if one.switch is not None and other.switch is not None:
         return one.switch.name == other.switch.name
-    return one.runs_scheduler and other.runs_scheduler and one.service.command == other.service.command
+    if one.beat is not None and other.beat is not None:
+        return one.beat == other.beat
+    same = one.service.command == other.service.command
+    return one.runs_scheduler and other.runs_scheduler and same and not one.locks
 
 
 def _doubled(context: Context, group: list[Member]) -> Finding:
-    keeper = min(group, key=lambda one: (not one.dedicated, sum(found.weekly for found in one.cadences)))
+    keeper = min(
+        group,
+        key=lambda one: (
+            not one.schedules_alone,
+            not one.dedicated,
+            sum(found.weekly for found in one.cadences),
+        ),
+    )
     wrong = [member for member in group if member is not keeper]
     costs = {member: _whole(context, member) for member in wrong}
     causes = dict.fromkeys(
@@ -251,14 +278,30 @@ def _doubled(context: Context, group: list[Member]) -> Finding:
         evidence,
         total(costs.values()),
         _turned_off(context, wrong),
-        {member.key: cost for member, cost in costs.items() if cost is not None},
+        {key: cost for member in wrong for key, cost in _shares(context, member).items()},
     )
 
 
 def _whole(context: Context, member: Member) -> Money | None:
     """What all its runs cost a week."""
-    names = tuple(name for planned in member.plans for name in member.jobs(planned))
-    return context.pricing.weekly(member, member.cadences, names) if member.cadences else None
+    if not member.cadences or not member.spends:
+        return None
+    return total(_of_plan(context, member, one) for one in member.paid if one.cadence is not None)
+
+
+def _of_plan(context: Context, member: Member, planned: Planned) -> Money | None:
+    assert planned.cadence is not None
+    return context.pricing.weekly(member, (planned.cadence,), member.jobs(planned))
+
+
+def _shares(context: Context, member: Member, times: int = 1) -> dict[str, Money]:
+    """What each of its plans costs a week, so many times."""
+    found = {
+        member.share(one): _of_plan(context, member, one)
+        for one in member.paid
+        if one.cadence is not None and member.spends
+    }
+    return {key: Money(one.nano * times, one.currency) for key, one in found.items() if one is not None}
 
 
 def _turned_off(context: Context, members: list[Member]) -> Fix | None:
@@ -302,5 +345,5 @@ def _scaled(context: Context, member: Member) -> Finding:
         ((member.service.place, f"{member.title}: {member.service.scale} containers"),),
         more,
         None,
-        {member.key: more} if more is not None else {},
+        _shares(context, member, count),
     )

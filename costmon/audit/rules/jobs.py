@@ -7,11 +7,13 @@ from itertools import chain
 
 from costmon.audit.cadences import of_interval
 from costmon.audit.costs import less
-from costmon.audit.rules.context import Context, runs, spell, spoken, table_of
+from costmon.audit.rules.context import Context, allowing, runs, spell, spoken
 from costmon.audit.secrets import shown
 from costmon.audit.services import Member, Planned
+from costmon.audit.ties import of_command
 from costmon.audit.values import NOTE, WARNING, Cadence, Declared, Finding
 from costmon.shim.events import clean
+from costmon.shim.money import Money
 from costmon.sources.compose.values import Place
 
 _NAMELESS = frozenset(
@@ -42,9 +44,38 @@ def job_floor(context: Context) -> Iterator[Finding]:
         floor = context.held.get(one.job, context.floor_us)
         if one.cadence is None or one.cadence.shortest_us >= floor or _is_set(context, one):
             continue
-        spends = context.spends(one.place.path)
-        if spends is not False:
-            yield _below(context, one, one.cadence, floor, WARNING if spends else NOTE)
+        spends, ties = context.spends(one.place.path), _ties(context, one)
+        runner = _runner(context, one)
+        if (spends is False and not ties) or (runner is not None and runner.cadence == one.cadence):
+            continue
+        paid = ties is not False
+        severity = WARNING if ties or (paid and spends) else NOTE
+        yield _below(context, one, one.cadence, floor, severity, paid=paid, counts=runner is None)
+
+
+def _ties(context: Context, one: Declared) -> bool | None:
+    """Whether it makes paid calls; of a timer, whether the service of its name does."""
+    if one.kind != "timer":
+        return one.ties
+    unit = f"{one.place.path.removesuffix('.timer')}.service"
+    member = next((each for each in context.members if each.unit and each.service.place.path == unit), None)
+    if member is None:
+        return one.ties
+    return member.spends or of_command(member.started_by)
+
+
+def _runner(context: Context, one: Declared) -> Declared | None:
+    """What runs a function that costmon.job only names: the plan there is the same job's."""
+    if one.kind != "costmon.job" or not one.function:
+        return None
+    same = (
+        each
+        for each in context.declared
+        if each.kind != "costmon.job" and each.place.path == one.place.path and each.function == one.function
+    )
+    return next(
+        (each for each in sorted(same, key=lambda each: each.cadence != one.cadence) if each.cadence), None
+    )
 
 
 def _is_set(context: Context, one: Declared) -> bool:
@@ -61,30 +92,72 @@ def _has(context: Context, member: Member, one: Declared) -> bool:
     )
 
 
-def _below(context: Context, one: Declared, found: Cadence, floor: int, severity: str) -> Finding:
+def _below(
+    context: Context, one: Declared, found: Cadence, floor: int, severity: str, *, paid: bool, counts: bool
+) -> Finding:
     allowed = of_interval(floor)
     assert allowed is not None
-    models = {
-        setting.value or ""
-        for member in context.members
-        if context.scope(member.service.place.path) == context.scope(one.place.path)
-        for setting in member.models
-    }
-    costs = [context.pricing.of_job(each, one.job, models) for each in (found, allowed)]
-    more = less(*costs) if found.weekly > allowed.weekly else None
+    more = _more(context, one.place.path, one.job, one.models, found, allowed) if paid else None
     held = "the floor of" if floor == context.floor_us else "the plan of every"
     reads = f" unless {one.variable} says otherwise" if one.variable else ""
     return Finding(
         "interval-floor",
         severity,
         f"{clean(one.job, 60)} runs {spoken(found)}{reads}, {runs(found.weekly)} runs a week; "
-        f"at {held} {spell(floor)} it is {runs(allowed.weekly)}.",
-        f"Let it run every {spell(floor)} or less often; or allow this one in config.toml: {table_of(one.job)}.",
+        f"at {held} {spell(floor)} it is {runs(allowed.weekly)}"
+        f"{'.' if paid else '; nothing ties these runs to paid calls.'}",
+        f"{'Let' if paid else 'If it makes calls, let'} it run every {spell(floor)} or less often; or allow this one in "
+        f"config.toml: {allowing(one.job, found.shortest_us)}.",
         ((one.place, f"{one.kind}: {clean(one.job, 60)}, {one.text}"),),
         more,
         None,
-        {f"{one.place.path}:{one.place.line}": more} if more is not None else {},
+        {f"{one.place.path}:{one.place.line}": more} if more is not None and counts else {},
     )
+
+
+def _more(
+    context: Context, path: str, job: str, models: tuple[str, ...], found: Cadence, allowed: Cadence
+) -> Money | None:
+    """What a job costs a week beyond the floor, with the model that is named around it, or in its own file."""
+    named = {
+        setting.value or ""
+        for member in context.members
+        if context.scope(member.service.place.path) == context.scope(path)
+        for setting in member.models
+    } or set(models)
+    if found.weekly <= allowed.weekly:
+        return None
+    return less(*(context.pricing.of_job(each, job, named) for each in (found, allowed)))
+
+
+_LEAST_SLEEP_US = 10_000_000
+"""Of a shorter sleep the call itself takes longer, and nobody can say how often the loop goes round."""
+
+
+def sleep_loops(context: Context) -> Iterator[Finding]:
+    """A loop without an end sleeps less than the floor."""
+    allowed = of_interval(context.floor_us)
+    for one in context.habits:
+        if one.cadence is None or allowed is None or one.cadence.shortest_us >= context.floor_us:
+            continue
+        place, evidence = one.place, ((one.place, one.text),)
+        if one.ties is False:
+            yield Finding(one.rule, NOTE, one.sentence, one.advice, evidence)
+            continue
+        priced = one.cadence.shortest_us >= _LEAST_SLEEP_US
+        more = _more(context, place.path, one.job, one.models, one.cadence, allowed) if priced else None
+        yield Finding(
+            one.rule,
+            WARNING,
+            f"A loop without an end sleeps {one.cadence.text.removeprefix('every ')}, up to {runs(one.cadence.weekly)} "
+            f"runs a week; at the floor of {spell(context.floor_us)} it is {runs(allowed.weekly)}.",
+            f"Let it sleep {spell(context.floor_us)} or more, and name it, so that its next run is known: "
+            f'with costmon.job("NAME", every="{spell(context.floor_us)}").',
+            evidence,
+            more,
+            None,
+            {f"{place.path}:{place.line}": more} if more is not None else {},
+        )
 
 
 def job_differs(context: Context) -> Iterator[Finding]:

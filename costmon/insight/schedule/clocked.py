@@ -69,16 +69,24 @@ class Clocked:
     def finish(self, end: int) -> None:
         """Nothing else happened until `end` (now, or the end of the era)."""
         self._walls.sort()
+        last, gone, given_up = self._walls[-1] if self._walls else ALWAYS, self._set.deserted(end), False
         for place, due in enumerate(self._slots):
             if place in self._answers:
                 self.found.planned.append(self._answers[place].at)
                 self.found.overdue = False
-            elif due + grace(self._every(place), self._set.lasts) < end and not self._excused(place):
-                self.found.planned.append(due)
-                self.found.overdue = not self._ran(place)
-                if self.found.overdue:
-                    self.found.missed.append(due)
-        self.found.next_at = self._next()
+            elif due + grace(self._every(place), self._set.lasts) < end:
+                given_up = gone is not None and due > max(last, self._begin)
+                if not self._excused(place):
+                    if given_up and gone is not None and self.found.overdue and due > gone:
+                        break
+                    self._unanswered(place)
+        self.found.next_at = None if given_up else self._next()
+
+    def _unanswered(self, place: int) -> None:
+        self.found.planned.append(self._slots[place])
+        self.found.overdue = not self._ran(place)
+        if self.found.overdue:
+            self.found.missed.append(self._slots[place])
 
     # which planned time a run answers
 

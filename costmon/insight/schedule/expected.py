@@ -54,7 +54,7 @@ def lasting(seen: Sequence[Seen]) -> int:
         one.run.ended_at - one.run.started_at
         for one in seen
         if one.run.ended_at is not None
-        and one.run.outcome not in ("running", "unknown")
+        and one.run.outcome not in ("running", "unknown", "refused")
         and not one.run.manual
     )
     return max(0, known[-(-95 * len(known) // 100) - 1]) if known else 0

@@ -11,6 +11,7 @@ from collections import deque
 from typing import NamedTuple
 
 from costmon.insight.schedule.expected import MOST, due_after, grace, jitter, shifted, tolerance
+from costmon.insight.schedule.plans import parse
 from costmon.insight.schedule.record import ALWAYS, FILES, NEVER, Era
 from costmon.insight.schedule.setting import Found, Setting
 from costmon.insight.schedule.timeline import Seen
@@ -90,24 +91,51 @@ class Interval:
         base = self._base()
         if base is None:
             return
-        nominal = self._shift(self._anchor.base if self._anchor is not None else base)
-        nominal += max(0, -(-(self._set.now - self._wait - nominal) // self._every)) * self._every
-        self.found.next_at = nominal
-        due, left = (
-            self._due(base),
-            self._last is not None and self._set.owners.has_left(self._last.run.owner),
-        )
-        due = self._near(due, end)
+        deserted = self._set.deserted(end)
+        due = self._near(self._due(base), end)
         while due + self._wait < end:
             self._miss(due)
             due = self._shift(due)
             self.found.overdue = True
-            if left:
+            if deserted is not None and due > deserted:
                 break
-        periods = (end - self._wait - base) // self._every
-        self._tile(self._anchor.base if self._anchor is not None else base, periods)
+        counted = self._anchor.base if self._anchor is not None else base
+        given_up = self.found.overdue or end > base + 2 * self._every + self._wait
+        self.found.next_at = None if deserted is not None and given_up else self._next(counted)
+        if deserted is None:
+            self._tile(counted, (end - self._wait - base) // self._every)
         self.found.planned += self.found.missed
         self.found.planned += (due for due in self._tiles if not self._is_missed(due))
+
+    # when the next run is planned
+
+    def _next(self, base: int) -> int:
+        """When the next run is planned: as its process announces, else a whole number of periods after `base`, later by as
+        long as the machine slept since. That nobody watched may excuse a run; it moves none."""
+        told = self._told_next()
+        if told is not None:
+            return told
+        due = base + self._every
+        for gap in self._set.excuses.between(base, due):
+            if gap.why == "suspended":
+                due += max(0, gap.end_at - max(gap.start_at, base))
+        return due + max(0, -(-(self._set.now - self._wait - due) // self._every)) * self._every
+
+    def _told_next(self) -> int | None:
+        """The next run that the process of the run before announces, else the first that any other process does which keeps
+        to this plan; None if none is to come."""
+        now, ours = self._set.now, self._anchor.seen.run.owner if self._anchor is not None else ""
+        told = [
+            (one.owner != ours, one.next_run_at)
+            for one in self._set.announcements
+            if one.source not in FILES
+            and one.next_run_at is not None
+            and one.next_run_at > now
+            and self._set.announces(one, now)
+            and not any(step.before > one.seen_at for step in self._set.timeline.steps)
+            and parse(one.plan, one.zone, self._set.zone) == self._era.plan
+        ]
+        return min(told)[1] if told else None
 
     # what an early or a punctual run is
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from costmon.insight.schedule.clocked import Clocked
 from costmon.insight.schedule.expected import Excuses, is_interval, lasting
 from costmon.insight.schedule.interval import Interval
-from costmon.insight.schedule.misfires import latest_misfire, rhythm_of
+from costmon.insight.schedule.misfires import Unexpected, latest_misfire, rhythm_of
 from costmon.insight.schedule.owners import Owners
 from costmon.insight.schedule.plans import Plan, more_often, parse, period_us
 from costmon.insight.schedule.record import ALWAYS, FILES, NEVER, Era, eras, said
@@ -29,6 +30,7 @@ from costmon.insight.schedule.values import (
     Count,
     Gap,
     Judged,
+    Misfire,
     PlanOfRecord,
     Rhythm,
     Run,
@@ -83,6 +85,7 @@ def watch(
         zone=record.zone,
         since=ALWAYS if since is None else since,
         first_said=first_said if record.said_by != CONFIG else ALWAYS,
+        held=record.said_by == CONFIG,
     )
     walk = _Walk(setting, _eras(record, announcements, alive, seen), record)
     walk.run()
@@ -117,7 +120,8 @@ class _Walk:
         self._judge: Judge | None = None
         self._period = 0
         self._judged: list[Judged] = []
-        self._unexpected: list[tuple[int, int, Judged]] = []
+        self._unexpected: list[Unexpected] = []
+        self._plan: Plan | None = None
         self._planned: list[int] = []
         self._missed: list[int] = []
         self._now: Found | None = None
@@ -136,7 +140,9 @@ class _Walk:
             judged = Judged(one.run, verdict, due, one.at < going_until, too_long)
             self._judged.append(judged)
             if verdict in UNEXPECTED:
-                self._unexpected.append((one.at, self._period, judged))
+                self._unexpected.append(
+                    Unexpected(one.at, self._period, judged, self._era.plan if self._era else None)
+                )
             if verdict != MANUAL:
                 going_until = max(going_until, one.at + took)
         while self._era is not None:
@@ -158,11 +164,12 @@ class _Walk:
             hour=self._count(now - _HOUR),
             day=self._count(now - DAY),
             week=self._count(now - 7 * DAY),
-            misfire=latest_misfire(self._unexpected, now, self._set.lasts),
+            misfire=self._misfire(),
             missing=found.overdue,
             failing=_failing(self._judged),
             next_run_at=found.next_at,
             rhythm=self._rhythm(),
+            deserted=found.next_at is None and self._set.deserted(now) is not None,
         )
 
     def _next_era(self) -> None:
@@ -172,7 +179,7 @@ class _Walk:
             self._planned += self._judge.found.planned
             self._missed += self._judge.found.missed
             if self._era.start <= self._set.now < self._era.end:
-                self._now = self._judge.found
+                self._now, self._plan = self._judge.found, self._era.plan
         era = next(self._held, None)
         self._era, self._judge, self._period = None, None, 0
         if era is not None and era.start <= self._set.now:
@@ -239,6 +246,14 @@ class _Walk:
             missed=len(self._missed) - bisect_right(self._missed, since),
         )
 
+    def _misfire(self) -> Misfire | None:
+        """The latest misfire. One of another plan is over once that is the plan of record, or one that asks for as much."""
+        found = latest_misfire(self._unexpected, self._set.now, self._set.lasts)
+        last = self._unexpected[-1].judged if self._unexpected else None
+        if found is None or last is None or self._plan is None or last.verdict != OTHER_PLAN:
+            return found
+        return found if self._other_plan(last.run, self._plan) else replace(found, going_on=False)
+
     def _rhythm(self) -> Rhythm | None:
         starts = [one.at for one in self._set.seen if not one.run.manual]
         return rhythm_of(starts) if self._now is None else None
@@ -249,7 +264,10 @@ def _failing(judged: Sequence[Judged]) -> int:
     count = 0
     for one in reversed(judged):
         run = one.run
-        if run.outcome == "running":
+        if run.outcome in (
+            "running",
+            "refused",
+        ):  # what was refused cost nothing, and says nothing of the job
             continue
         if run.outcome != "error" or run.cost == 0:
             break

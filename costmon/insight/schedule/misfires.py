@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 from costmon.insight.schedule.expected import close, grace
+from costmon.insight.schedule.plans import Plan
 from costmon.insight.schedule.values import Judged, Misfire, Rhythm
 
 _NAMED = 8  # processes that cron starts are another each time
@@ -14,15 +16,24 @@ _RHYTHM_OF = 6
 _RHYTHM_LAST = 24
 
 
-def latest_misfire(unexpected: Sequence[tuple[int, int, Judged]], now: int, lasts: int) -> Misfire | None:
-    """The last series of two or more; each run with when it began and the period of the plan it was held to, oldest first.
+class Unexpected(NamedTuple):
+    """A run nobody planned: when it began, the period of the plan it was held to, how it was judged, and that plan."""
+
+    at: int
+    period: int
+    judged: Judged
+    plan: Plan | None
+
+
+def latest_misfire(unexpected: Sequence[Unexpected], now: int, lasts: int) -> Misfire | None:
+    """The last series of two or more of these runs, which come oldest first.
 
     A series goes on as long as each run is within two periods of the one before.
     """
-    series: list[tuple[int, int, Judged]] = []
-    found: list[tuple[int, int, Judged]] = []
+    series: list[Unexpected] = []
+    found: list[Unexpected] = []
     for one in unexpected:
-        if series and one[0] - series[-1][0] > close(one[1]):
+        if series and one.at - series[-1].at > close(one.period):
             series = []
         series.append(one)
         if len(series) >= 2:
@@ -30,35 +41,49 @@ def latest_misfire(unexpected: Sequence[tuple[int, int, Judged]], now: int, last
     return _told(found, now, lasts) if found else None
 
 
-def _told(series: Sequence[tuple[int, int, Judged]], now: int, lasts: int) -> Misfire:
-    runs = [judged.run for _, _, judged in series]
-    every = _median([later[0] - earlier[0] for earlier, later in pairwise(series)])
+def _told(series: Sequence[Unexpected], now: int, lasts: int) -> Misfire:
+    runs = [one.judged.run for one in series]
+    every = _median([later.at - earlier.at for earlier, later in pairwise(series)])
     costs = [run.cost for run in runs]
-    period = series[-1][1]
+    period, plan = series[-1].period, series[-1].plan
     rhythm = min(every, period)
     return Misfire(
-        kind=Counter(judged.verdict for _, _, judged in series).most_common(1)[0][0],
-        first_at=series[0][2].run.started_at,
-        last_at=series[-1][2].run.started_at,
+        kind=Counter(one.judged.verdict for one in series).most_common(1)[0][0],
+        first_at=series[0].judged.run.started_at,
+        last_at=series[-1].judged.run.started_at,
         runs=len(series),
         who=tuple(dict.fromkeys(run.who or run.owner or run.app for run in runs))[-_NAMED:],
         plan=Counter(run.plan for run in runs).most_common(1)[0][0],
         cost=None if None in costs else sum(cost for cost in costs if cost is not None),
         every_us=every or None,
-        going_on=now - series[-1][0] <= 2 * rhythm + grace(rhythm, lasts),
+        going_on=now - series[-1].at <= 2 * rhythm + grace(rhythm, lasts),
+        held_to=f"{plan.kind} {plan.expression}" if plan is not None else "",
+        held_zone=plan.zone if plan is not None else "",
     )
 
 
 def rhythm_of(starts: Sequence[int]) -> Rhythm | None:
-    """The period of at least six runs that came evenly: their distances vary by a tenth of their mean at most."""
+    """The period of the latest six or more runs that came evenly: their distances vary by a tenth of their mean at most.
+
+    While the latest runs do not (the rhythm has just changed, or one run came between), it is the one that they had before:
+    of seven runs or more, or of six that were even to a twentieth.
+    """
     last = starts[-_RHYTHM_LAST:]
-    between = [later - earlier for earlier, later in pairwise(last)]
-    if len(last) < _RHYTHM_OF or sum(between) <= 0:
-        return None
+    for end in range(len(last), _RHYTHM_OF - 1, -1):
+        for start in range(end - _RHYTHM_OF + 1):
+            of_mean = 20 if end < len(last) and end - start == _RHYTHM_OF else 10
+            between = [later - earlier for earlier, later in pairwise(last[start:end])]
+            if _is_even(between, of_mean):
+                return Rhythm(_median(between), end - start)
+    return None
+
+
+def _is_even(between: Sequence[int], of_mean: int) -> bool:
+    """Whether the deviation of these distances is one part in `of_mean` of their mean, or less."""
     count, total = len(between), sum(between)
-    # variance ≤ (mean / 10)², in whole numbers
+    # variance ≤ (mean / of_mean)², in whole numbers
     spread = count * sum(one * one for one in between) - total * total
-    return Rhythm(_median(between), len(last)) if 100 * spread <= total * total else None
+    return total > 0 and of_mean * of_mean * spread <= total * total
 
 
 def _median(values: Sequence[int]) -> int:

@@ -27,6 +27,7 @@ class Owners:
         self._until: dict[str, int] = {}
         self._whole: set[str] = set()
         self._left: dict[str, int] = {}
+        self._told: set[str] = set()
         staying = set()
         for at, run in seen:
             if not run.manual:
@@ -43,6 +44,10 @@ class Owners:
                 staying.add(one.owner)
             else:
                 self._left[one.owner] = max(one.ended_at, self._left.get(one.owner, one.ended_at))
+                if (
+                    one.ended_at > one.seen_at
+                ):  # else somebody else found it gone, some time after it was last heard of
+                    self._told.add(one.owner)
         for owner in staying:
             self._left.pop(owner, None)
 
@@ -58,10 +63,6 @@ class Owners:
     def left(self, owner: str) -> int | None:
         """When this process left by itself; None if it did not, as far as anybody knows."""
         return self._left.get(owner)
-
-    def has_left(self, owner: str) -> bool:
-        """Whether this process left by itself."""
-        return owner in self._left
 
     def alive(self, owner: str) -> bool | None:
         """Whether the process lives now; None if that cannot be told."""
@@ -87,6 +88,6 @@ class Owners:
             return False
         if owner in self._whole:
             return True
-        left = self._left.get(owner)
+        left = self._left.get(owner) if owner in self._told else None
         end = self._until.get(owner)
         return left is not None and end is not None and left <= end + max(MINUTE, every // 20)

@@ -111,7 +111,8 @@ class Misfire:
     """Runs nobody planned, two or more of them within two periods: `runs` from `first_at` on, by `owners` (who, for
     people), of `kind` (a verdict of UNEXPECTED), announcing `plan` ('' = nothing). `cost` is what they have cost so far,
     `per_day_us` how many of them come a day at the present rate times 1,000,000 (an integer), `going_on` whether the last
-    one is younger than two periods of the wrong rhythm."""
+    one is younger than two periods of the wrong rhythm, and nothing has made its plan the plan of record. `held_to` is the
+    plan of record its last run was judged against (and `held_zone` its zone), which may be another by now."""
 
     kind: str
     first_at: int
@@ -122,6 +123,8 @@ class Misfire:
     cost: int | None
     every_us: int | None
     going_on: bool
+    held_to: str = ""
+    held_zone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,3 +157,5 @@ class Watched:
     next_run_at: int | None
     rhythm: Rhythm | None
     """Only of a job without any plan."""
+    deserted: bool = False
+    """Nobody announces it any more and it was given up: there is no next run, and nothing to project."""

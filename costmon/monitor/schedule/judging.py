@@ -20,11 +20,11 @@ from costmon.insight.schedule import costs, plans
 from costmon.insight.schedule.costs import Going, PerRun
 from costmon.insight.schedule.judge import watch
 from costmon.insight.schedule.plans import Plan
-from costmon.insight.schedule.record import plan_of_record
-from costmon.insight.schedule.values import Announcement, Run, Watched
+from costmon.insight.schedule.record import FILES, plan_of_record
+from costmon.insight.schedule.values import FLOOR, OTHER_PLAN, Announcement, PlanOfRecord, Run, Watched
 from costmon.monitor.schedule import load
 from costmon.monitor.schedule.load import DAY_US, Name, Names
-from costmon.monitor.schedule.projected import Ahead, going_on, look_ahead
+from costmon.monitor.schedule.projected import Ahead, begins, going_on, look_ahead, next_told, pace_of, paid
 from costmon.monitor.schedule.spans import gaps
 from costmon.shim import policy
 from costmon.shim.events import clean
@@ -60,7 +60,13 @@ class JobState:
     announced: tuple[Announcement, ...]
     runs: tuple[Run, ...]
     watched: Watched
+    against: PlanOfRecord
+    """What its misfire was judged against, which may hold no more; else the plan of record."""
     plan: Plan | None
+    pace: Plan | None
+    """How it really runs, where that is slower than its plan because its runs take longer."""
+    next_at: int | None
+    """When it runs next by plan, or as somebody says; None if it was never seen to."""
     period_us: int | None
     currency: str
     zone: str
@@ -180,7 +186,7 @@ class Judging:
                 self.behind = True
                 return
         runs = (
-            load.load_runs(look.db, name, look.names, now - load.COSTS_BACK_US, look.rate)
+            load.load_runs(look.db, name, look.names, now - load.COSTS_BACK_US, look.rate, look.calls_seen)
             if stale or kept is None
             else kept.runs
         )
@@ -220,6 +226,7 @@ class _Look:
     ) -> None:
         self.db, self.now = db, now
         self._alive: dict[str, bool | None] = {}
+        self._seen: dict[str, bool] = {}
         settings = queries.settings(db)
         rules = policy.load(db)
         self.zone = settings.get("time_zone") or "UTC"
@@ -261,6 +268,12 @@ class _Look:
             self._alive[one] = is_alive(one)
         return {one: self._alive[one] for one in owners}
 
+    def calls_seen(self, app: str) -> bool:
+        """Whether the ledger has calls of an app since runs are paid attention to."""
+        if app not in self._seen:
+            self._seen[app] = load.calls_seen(self.db, app, self.now - load.COSTS_BACK_US)
+        return self._seen[app]
+
     def pairs(self, name: Name) -> list[tuple[str, str]]:
         """The (app, job) a job is made of."""
         return self._pairs.get(name, [])
@@ -274,7 +287,9 @@ class _Look:
         told = [
             one._replace(seen_at=0) for pair in pairs for one in self._announced.get(pair, ())
         ]  # that it is still said is no news
-        return tuple(told), tuple(self._stamps.get(pair) for pair in pairs)
+        outside = {one.app for one in told if one.source == "log" or one.source in schedules.ON_HOST}
+        recorded = tuple(sorted(app for app in outside if self.calls_seen(app)))
+        return tuple(told), tuple(self._stamps.get(pair) for pair in pairs), recorded
 
     def restless(self, name: Name) -> bool:
         """Whether a run goes on, or may still get a call."""
@@ -313,6 +328,10 @@ def _state(look: _Look, name: Name, runs: tuple[Run, ...]) -> JobState:
     week = costs.per_run([run.cost for run in runs if paid(run) and run.started_at >= now - 7 * DAY_US])
     before = costs.per_run([run.cost for run in runs if paid(run) and run.started_at < now - 7 * DAY_US])
     going = going_on(watched, week)
+    pace = pace_of(watched, plan)
+    told = next_told(announced, now) if not watched.deserted else None
+    next_at = watched.next_run_at if begins(runs, plan, announced) else None
+    next_at = told if next_at is None else next_at
     totals = schedules.totals(look.db, name.job)
     pairs = look.pairs(name)
     day = policy.local_day_at(look.db, now)
@@ -323,7 +342,10 @@ def _state(look: _Look, name: Name, runs: tuple[Run, ...]) -> JobState:
         announced=announced,
         runs=runs,
         watched=watched,
+        against=_against(watched, name.name, config, announced, floor, look.zone, alive),
         plan=plan,
+        pace=pace,
+        next_at=next_at,
         period_us=plans.period_us(plan, now) if plan is not None else None,
         currency=look.currency,
         zone=look.zone,
@@ -331,15 +353,38 @@ def _state(look: _Look, name: Name, runs: tuple[Run, ...]) -> JobState:
         trend=costs.trend(week, before),
         going=going,
         today=_sum(run.cost for run in runs if run.started_at >= day),
-        ahead=look_ahead(watched, plan, week, going, look.zone),
+        ahead=look_ahead(
+            watched,
+            pace or plan,
+            week,
+            going,
+            look.zone,
+            next_at,
+            unread=any(one.ended_at is None and not one.plan and one.source in FILES for one in announced),
+        ),
         kept=sum(totals.get(app, (0, 0))[0] for app, _ in pairs),
         failures=sum(totals.get(app, (0, 0))[1] for app, _ in pairs),
     )
 
 
-def paid(run: Run) -> bool:
-    """Whether a run tells what runs of its job cost: it is over, and was not skipped."""
-    return run.outcome in ("ok", "error", "unknown")
+def _against(
+    watched: Watched,
+    name: str,
+    config: Job | None,
+    announced: Sequence[Announcement],
+    floor_us: int,
+    zone: str,
+    alive: dict[str, bool | None],
+) -> PlanOfRecord:
+    """What the latest misfire was judged against, though its own plan may have been accepted since."""
+    misfire = watched.misfire
+    if misfire is None or config is not None:
+        return watched.plan
+    for at in (misfire.last_at, misfire.first_at):
+        found = plan_of_record(name, None, announced, floor_us, zone, now=at, alive=alive)
+        if found.said_by != FLOOR and (misfire.kind != OTHER_PLAN or found.plan != misfire.plan):
+            return found
+    return watched.plan
 
 
 def _sum(parts: Iterable[int | None]) -> int | None:

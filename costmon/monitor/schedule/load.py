@@ -18,10 +18,15 @@ LOOK_BACK_US = 8 * DAY_US
 """Runs are judged as far back as this."""
 COSTS_BACK_US = 14 * DAY_US
 """And paid attention to as far back as this, for the trend of their cost."""
+FAR_US = 7_258_118_400_000_000
+"""The year 2200: no clock says more, and what does is left out."""
 MOST_RUNS = 12_000
 """Eight days of one a minute; of more than that the latest count."""
 _TIERS = dict.fromkeys(schedules.IN_APP, 0) | {"process": 1, "log": 2, "rhythm": 3}
 RateOf = Callable[[str], Rate | None]
+SeenOf = Callable[[str], bool]
+TOLD = frozenset({"log", "process"})
+"""Sources that tell of runs without their calls: of an app whose calls nobody records, what its runs cost is unknown."""
 
 
 class Name(NamedTuple):
@@ -69,18 +74,26 @@ def _configured(name: str, known: set[tuple[str, str]]) -> Name:
 
 def announced(db: Connection, since: int) -> list[Announcement]:
     """Every announcement that holds, or held since then."""
-    return [Announcement._make(row) for row in schedules.announcements(db, since)]
+    found = [Announcement._make(row) for row in schedules.announcements(db, since)]
+    return [one if _is_time(one.next_run_at) else one._replace(next_run_at=None) for one in found]
 
 
-def load_runs(db: Connection, name: Name, names: Names, since: int, rate: RateOf) -> tuple[Run, ...]:
-    """The runs of a job since then, oldest first, from who knows them best in each app, with what they cost."""
-    rows = schedules.runs_of(db, name.job, since, MOST_RUNS)
+def _is_time(at: int | None) -> bool:
+    return at is None or 0 <= at < FAR_US
+
+
+def load_runs(
+    db: Connection, name: Name, names: Names, since: int, rate: RateOf, seen: SeenOf
+) -> tuple[Run, ...]:
+    """The runs of a job since then, oldest first, from who knows them best in each app, with what they cost. `seen`: whether
+    the ledger has calls of an app."""
+    rows = [row for row in schedules.runs_of(db, name.job, since, MOST_RUNS) if all(map(_is_time, row[7:10]))]
     if not rows:
         return ()
     sums: dict[str, list[RunSums]] = {}
     for one in schedules.sums_of(db, name.job, int(rows[0][8])):
         sums.setdefault(one.run_id, []).append(one)
-    runs = [_run(row, sums.get(row[0], []), rate) for row in rows]
+    runs = [_run(row, sums.get(row[0], []), rate, seen) for row in rows]
     return best_told([run for run in runs if names.has(name, run.app, run.job)])
 
 
@@ -96,11 +109,20 @@ def _tier(run: Run) -> int:
     return _TIERS.get(run.source, 2)
 
 
-def _run(row: tuple[Any, ...], sums: Sequence[RunSums], rate: RateOf) -> Run:
+def calls_seen(db: Connection, app: str, since: int) -> bool:
+    """Whether the ledger has calls of an app, of that day or later."""
+    row = db.execute(
+        "select exists (select 1 from rollup_day where day_at >= ? and app = ?)", (since - DAY_US, app)
+    ).fetchone()
+    return bool(row[0])
+
+
+def _run(row: tuple[Any, ...], sums: Sequence[RunSums], rate: RateOf, seen: SeenOf) -> Run:
     counts = ("calls", "errors", "input_tokens", "output_tokens")
     totals = (sum(getattr(one, name) for one in sums) for name in counts)
     unpriced = sum(one.unpriced for one in sums)
-    return Run._make((*row[:12], bool(row[12]), *totals, _cost(sums, rate), unpriced))
+    cost = _cost(sums, rate) if sums or row[3] not in TOLD or seen(row[1]) else None
+    return Run._make((*row[:12], bool(row[12]), *totals, cost, unpriced))
 
 
 def _cost(sums: Sequence[RunSums], rate: RateOf) -> int | None:

@@ -1,25 +1,31 @@
 """Plans that did not hold, kept in the ledger from their first run to their last, and what is told of them.
 
-Evidence is JSON: kind, plan, zone, said_by and plan_who (the plan of record), who ran it, announced (what they announce),
-every_us (how often they run), cost, tonight and month (nano of currency, null = unknown), and whether to tell it.
+Evidence is JSON: kind, plan, zone, said_by and plan_who (the plan of record they were judged against), announcer (who else
+announces it), who ran it and who_apps (for which apps), twice (where a doubled job runs), accept (how to), announced (what
+they announce), every_us (how often they run), cost, tonight and month (nano of currency, null = unknown), and whether to
+tell it.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from itertools import zip_longest
 from sqlite3 import Connection
 from typing import Any
 
 from costmon.act.alerts import Alert
 from costmon.act.schedules import DAY_US, MISFIRE, MISSED, Misfired, Missed, misfire_alert, missed_alert
 from costmon.budget.periods import period_at
-from costmon.insight.schedule import costs, plans
-from costmon.insight.schedule.values import ANNOUNCED, CONFIG, FLOOR, UNEXPECTED, Judged, Misfire
+from costmon.insight.schedule import costs
+from costmon.insight.schedule.values import ANNOUNCED, DOUBLED, UNEXPECTED, Judged, Misfire, PlanOfRecord
+from costmon.monitor.schedule import parties
 from costmon.monitor.schedule.judging import JobState
 from costmon.monitor.schedule.projected import misfires_every
+from costmon.monitor.schedule.wording import rough as rough
+from costmon.monitor.schedule.wording import said_by as said_by
+from costmon.monitor.schedule.wording import spelled as spelled
 from costmon.shim.events import clean
-from costmon.shim.jobs.intervals import spell_interval
 from costmon.shim.money import Money
 from costmon.shim.timestamps import to_datetime
 from costmon.store import schedules
@@ -84,6 +90,10 @@ def misfired(row: MisfireRow, evidence: dict[str, Any], zone: str) -> Misfired:
         return Money(nano, currency) if isinstance(nano, int) else None
 
     every = evidence.get("every_us")
+    who = [str(one) for one in evidence.get("who") or ()]
+    apps = [str(one) for one in evidence.get("who_apps") or ()]
+    source, announcer = str(evidence.get("said_by") or ""), str(evidence.get("announcer") or "")
+    said = "" if source == ANNOUNCED and not announcer else said_by(source, announcer)
     return Misfired(
         id=row.id,
         job=clean(row.job),
@@ -91,15 +101,17 @@ def misfired(row: MisfireRow, evidence: dict[str, Any], zone: str) -> Misfired:
         first=to_datetime(row.first_at),
         last=to_datetime(row.last_at),
         runs=row.runs,
-        who=[clean(one) for one in evidence.get("who") or ()],
+        who=parties.named(zip_longest(who, apps[: len(who)], fillvalue="")),
         plan=spelled(str(evidence.get("plan") or ""), str(evidence.get("zone") or ""), zone),
         fact=f"every {rough(every)}" if isinstance(every, int) and every > 0 else "",
-        said_by=said_by(str(evidence.get("said_by") or ""), str(evidence.get("plan_who") or "")),
+        said_by=said,
         cost=money("cost"),
         tonight=money("tonight"),
         month=money("month"),
         zone=zone,
         over=row.state != "open",
+        twice=[clean(str(one)) for one in evidence.get("twice") or ()],
+        accept=clean(str(evidence.get("accept") or ""), 500),
     )
 
 
@@ -115,30 +127,6 @@ def missed(row: MisfireRow, evidence: dict[str, Any], zone: str) -> Missed:
         said_by=said_by(str(evidence.get("said_by") or ""), str(evidence.get("plan_who") or "")),
         zone=zone,
     )
-
-
-def said_by(source: str, who: str) -> str:
-    """Who says what the plan is, to follow 'the plan is': 'as config.toml says', 'as pid 4711 of trader announces'."""
-    if source == CONFIG:
-        return "what config.toml says"
-    if source == ANNOUNCED:
-        return f"what {clean(who)} announces" if who else "what its process announces"
-    return "the least there may be between two runs that nobody planned" if source == FLOOR else ""
-
-
-def spelled(plan: str, zone: str, operator_zone: str) -> str:
-    """A plan for people, as announced where nobody can read it."""
-    found = plans.parse(plan, zone, operator_zone)
-    return plans.spelled(found, operator_zone) if found is not None else clean(plan)
-
-
-def rough(us: int) -> str:
-    """An interval measured, not announced: to the minute, the second or less as its size asks for."""
-    for least, unit in ((3600, 60), (60, 15), (5, 1)):
-        if us >= least * 1_000_000:
-            step = unit * 1_000_000
-            return spell_interval(max(step, (us + step // 2) // step * step))
-    return spell_interval(us)
 
 
 def _misfire(changes: Changes, state: JobState, rows: list[MisfireRow]) -> None:
@@ -177,7 +165,7 @@ def _missed(changes: Changes, state: JobState, rows: list[MisfireRow]) -> None:
     last = ran[-1] if ran else None
     absent = [at for at in watched.missed if last is None or at > last]
     first = min([*absent, *([row.first_at] if row is not None else [])], default=watched.now)
-    evidence = {**_of_plan(state), "last_at": last}
+    evidence = {**_of_plan(state, watched.plan), "last_at": last}
     after = MisfireRow(
         row.id if row is not None else 0,
         MISSED,
@@ -233,9 +221,13 @@ def _evidence(state: JobState, found: Misfire) -> dict[str, Any]:
         key: period_at(kind, state.zone, now).end_us for key, kind in (("tonight", "day"), ("month", "month"))
     }
     return {
-        **_of_plan(state),
+        **_of_plan(state, state.against),
         "kind": found.kind,
         "who": list(found.who),
+        "who_apps": [one.app for one in parties.culprits(state)],
+        "announcer": parties.announcer(state),
+        "twice": parties.both(state) if found.kind == DOUBLED else [],
+        "accept": parties.accept(state),
         "announced": found.plan,
         "every_us": misfires_every(state.watched),
         "cost": found.cost,
@@ -244,8 +236,7 @@ def _evidence(state: JobState, found: Misfire) -> dict[str, Any]:
     }
 
 
-def _of_plan(state: JobState) -> dict[str, Any]:
-    plan = state.watched.plan
+def _of_plan(state: JobState, plan: PlanOfRecord) -> dict[str, Any]:
     return {
         "plan": plan.plan,
         "zone": plan.zone,

@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 from sqlite3 import Connection
 
 from costmon.insight.schedule import plans
+from costmon.insight.schedule.record import FILES
 from costmon.insight.schedule.values import (
     ANNOUNCED,
     CONFIG,
+    DOUBLED,
     FLOOR,
     LATE,
     UNEXPECTED,
@@ -17,7 +19,7 @@ from costmon.insight.schedule.values import (
     Judged,
     Watched,
 )
-from costmon.monitor.schedule import misfires
+from costmon.monitor.schedule import misfires, parties
 from costmon.monitor.schedule.judging import JobState, Judging
 from costmon.monitor.schedule.load import DAY_US
 from costmon.monitor.schedule.projected import misfires_every
@@ -28,6 +30,7 @@ from costmon.shim.money import Money, format_money
 from costmon.shim.timestamps import to_datetime, to_us
 
 MOST_SHOWN = 500
+_NEAR_US = 60 * 1_000_000
 _NEVER = datetime.max.replace(tzinfo=UTC)
 PROBLEMS = "schedule_problems"
 """The setting in which the engine keeps what it could not read, one sentence a line."""
@@ -69,12 +72,8 @@ def job(state: JobState, now: int) -> ScheduledJob:
     last = judged[-1].run if judged else None
     since = now - DAY_US
     recent = [one for one in judged[-MOST_SHOWN:] if one.run.started_at >= since]
-    next_at = watched.next_run_at
-    upcoming = (
-        plans.occurrences(state.plan, now, now + DAY_US, next_at, MOST_SHOWN)
-        if state.plan is not None and next_at is not None
-        else ()
-    )
+    next_at = state.next_at
+    upcoming = _upcoming(state, next_at, now)
     soonest = _soonest(state, next_at, now)
     findings = tuple(told(state))
     return ScheduledJob(
@@ -86,7 +85,7 @@ def job(state: JobState, now: int) -> ScheduledJob:
         zone=watched.plan.zone,
         period=timedelta(microseconds=state.period_us) if state.period_us is not None else None,
         next_run=to_datetime(soonest) if soonest is not None else None,
-        next_who=_next_who(state.announced, soonest),
+        next_who=_next_who(state, soonest),
         announced=tuple(_announced(one, watched) for one in state.announced[:MOST_SHOWN]),
         upcoming=tuple(map(to_datetime, upcoming)),
         recent=tuple(_run(one, currency) for one in recent),
@@ -112,6 +111,15 @@ def job(state: JobState, now: int) -> ScheduledJob:
     )
 
 
+def _upcoming(state: JobState, next_at: int | None, now: int) -> Sequence[int]:
+    """The planned times of the next 24 h; of a job without a plan the next that anybody tells."""
+    if next_at is None:
+        return ()
+    if state.plan is not None and state.plan.kind != plans.OPAQUE:
+        return plans.occurrences(state.plan, now, now + DAY_US, next_at, MOST_SHOWN)
+    return (next_at,) if now <= next_at < now + DAY_US else ()
+
+
 def level(watched: Watched) -> str:
     """'bad', 'warn', 'unconfirmed' or 'ok', as in `ScheduledJob`."""
     if watched.misfire is not None and watched.misfire.going_on:
@@ -129,9 +137,14 @@ def told(state: JobState) -> Iterable[str]:
     watched, zone = state.watched, state.zone
     plan = misfires.spelled(watched.plan.plan, watched.plan.zone, zone)
     if watched.misfire is not None:
-        yield _misfire_told(state, plan)
+        against = state.against
+        yield _misfire_told(state, misfires.spelled(against.plan, against.zone, zone))
+        if watched.misfire.going_on and parties.two_jobs(state):
+            yield parties.accept(state)
     if watched.missing:
         yield _missing_told(watched, plan)
+    if watched.deserted:
+        yield "nobody announces it any more"
     if watched.failing:
         runs = "the last run" if watched.failing == 1 else f"the last {watched.failing} runs"
         yield f"{runs} failed and still cost"
@@ -140,14 +153,19 @@ def told(state: JobState) -> Iterable[str]:
         yield f"the last run took longer than the {spell_interval(_whole(state.period_us))} between two of them"
     if last is not None and last.overlaps:
         yield "the last run began while the one before it was still going on"
-    others = [one for one in state.announced if one.ended_at is None and _differs(one, watched, zone)]
+    others = [
+        one for one in state.announced if _is_fresh(one, watched.now, zone) and _differs(one, watched, zone)
+    ]
     blamed = watched.misfire.who if watched.misfire is not None else ()
     for one in [one for one in others if one.who not in blamed][:3]:
         said = misfires.spelled(one.plan, one.zone, zone)
         yield f"{clean(one.who) or clean(one.owner) or one.source} says {said}, not {plan}"
     if watched.rhythm is not None and not _is_planned(watched):
         every = misfires.rough(watched.rhythm.every_us)
-        yield f'it seems to run every {every}, which nobody has confirmed: [jobs.{_key(state.name.name)}] every = "{every}"'
+        yield (
+            f"it seems to run every {every}, which nobody has confirmed: "
+            f'[jobs.{parties.key(state.name.name)}] every = "{every}"'
+        )
     if state.cost.unknown:
         yield f"what {state.cost.unknown} of its runs cost is unknown"
 
@@ -156,11 +174,15 @@ def _misfire_told(state: JobState, plan: str) -> str:
     found = state.watched.misfire
     if found is None:
         return ""
-    who = f" by {' and '.join(clean(one) for one in found.who[:2])}" if found.who else ""
+    who = f" by {' and '.join(parties.named(parties.culprits(state)[:2]))}" if found.who else ""
     more = f" and {len(found.who) - 2} more" if len(found.who) > 2 else ""
     every = misfires_every(state.watched)
-    fact = f", every {misfires.rough(every)}" if every else ""
+    fact = f"every {misfires.rough(every)}" if every else ""
     planned = f" where {plan} is planned" if plan else ""
+    if found.kind == DOUBLED and parties.beside(state):
+        more += f" beside {' and '.join(parties.named(parties.beside(state)[-2:]))}"
+    planned = f", planned {plan}" if fact == plan else planned
+    fact = f", {fact}" if fact and fact != plan else ""
     cost = (
         f", {format_money(found.cost, state.currency)} so far" if found.cost is not None else ", cost unknown"
     )
@@ -189,6 +211,15 @@ def _differs(one: Announcement, watched: Watched, zone: str) -> bool:
     mine = plans.parse(one.plan, one.zone, zone)
     record = plans.parse(watched.plan.plan, watched.plan.zone, zone)
     return mine != record and mine is not None and mine.kind != plans.OPAQUE
+
+
+def _is_fresh(one: Announcement, now: int, zone: str) -> bool:
+    """Whether somebody still says so: a file, or a process that was heard of within two of its periods."""
+    if one.ended_at is not None:
+        return False
+    plan = plans.parse(one.plan, one.zone, zone)
+    period = plans.period_us(plan, now) if plan is not None else None
+    return one.source in FILES or now - one.seen_at <= 2 * (period or DAY_US)
 
 
 def _last_planned(judged: Sequence[Judged]) -> Judged | None:
@@ -236,13 +267,18 @@ def _soonest(state: JobState, planned: int | None, now: int) -> int | None:
     return min([at for at in (*told, rhythm, planned) if at is not None and at > now], default=planned)
 
 
-def _next_who(announced: Sequence[Announcement], next_at: int | None) -> str:
-    """Who runs it next: the one who says that time, or the next."""
-    live = [one for one in announced if one.ended_at is None and one.next_run_at is not None]
-    if next_at is None or not live:
+def _next_who(state: JobState, next_at: int | None) -> str:
+    """Who says that very time, as exact as clocks and runs are; '' if nobody does."""
+    if next_at is None:
         return ""
-    nearest = min(live, key=lambda one: abs((one.next_run_at or 0) - next_at))
-    return clean(nearest.who) or clean(nearest.owner)
+    off = min(_NEAR_US, max(_NEAR_US // 30, (state.period_us or 0) // 20))
+    told = [
+        (abs(one.next_run_at - next_at), clean(one.who) or clean(one.owner))
+        for one in state.announced
+        if one.ended_at is None and one.next_run_at is not None
+    ]
+    near = [one for one in told if one[0] <= off]
+    return min(near, key=lambda one: one[0])[1] if near else ""
 
 
 def _order(one: ScheduledJob) -> tuple[object, ...]:
@@ -259,10 +295,3 @@ def _total(parts: Sequence[int | None]) -> int | None:
 
 def _whole(us: int) -> int:
     return max(1_000_000, us // 1_000_000 * 1_000_000)
-
-
-def _key(name: str) -> str:
-    """A name as a key of TOML."""
-    import re
-
-    return name if re.fullmatch("[A-Za-z0-9_-]+", name) else f'"{name}"'

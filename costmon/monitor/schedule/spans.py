@@ -19,6 +19,8 @@ from costmon.store.schedules import Span
 
 SECOND_US = 1_000_000
 EXTEND_US = 30 * SECOND_US
+SIMULATED_US = SECOND_US // 2
+"""By a clock that runs fast half a real second is long: what is written is no older than that."""
 GAP_US = 60 * SECOND_US
 STEP_US = 5 * SECOND_US
 _TELL_RATE_S = 0.01
@@ -39,6 +41,7 @@ class Watch:
         self._now = now
         self._simulated = is_demo(home)
         self._rate = _rate(now) if self._simulated else 1
+        self._extend_us = SIMULATED_US * self._rate if self._rate > 1 else EXTEND_US
         self._start: int | None = None
         self._written = 0
         self._last: Clocks | None = None
@@ -54,7 +57,7 @@ class Watch:
         if why:
             self._extend(db, last.wall)
             self._begin(db, seen.wall, why, step)
-        elif seen.wall - self._written >= EXTEND_US * self._rate or seen.wall < self._written:
+        elif seen.wall - self._written >= self._extend_us or seen.wall < self._written:
             self._extend(db, seen.wall)
         return bool(why)
 

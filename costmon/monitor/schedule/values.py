@@ -12,8 +12,9 @@ from costmon.shim.money import Money
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """One run: `verdict` as in `insight.schedule.values`, `outcome` 'running', 'ok', 'error', 'skipped' or 'unknown'; `cost`
-    None where its calls have no price. `who` ran it, for people; `planned` is the planned time it answers."""
+    """One run: `verdict` as in `insight.schedule.values`, `outcome` 'running', 'ok', 'error', 'refused' (costmon refused a
+    call of it), 'skipped' or 'unknown'; `cost` None where its calls have no price, or nobody records them. `who` ran it, for
+    people; `planned` is the planned time it answers."""
 
     at: datetime
     ended: datetime | None

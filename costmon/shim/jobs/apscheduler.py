@@ -7,11 +7,12 @@ its listeners what happened. No job store is asked for anything but at the start
 from __future__ import annotations
 
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 from costmon.shim import context, runtime
 from costmon.shim.faults import guarded
-from costmon.shim.jobs import runs
+from costmon.shim.jobs import late, runs
 from costmon.shim.jobs.announcer import Announcer, Entry, work_of
 from costmon.shim.jobs.apscheduler_plans import plan_of
 from costmon.shim.jobs.books import Plan, Start
@@ -41,6 +42,8 @@ _jobs: dict[tuple[int, str], Any] = {}
 _handed: dict[tuple[str, int | None], Entry] = {}
 _away: dict[tuple[str, int | None], tuple[Start, str]] = {}
 _paused: dict[tuple[int, str, str], Entry] = {}
+# Schedulers that look for jobs that are due, each with its thread.
+_waking: set[tuple[int, int]] = set()
 
 
 def patch(module: ModuleType) -> None:
@@ -66,6 +69,7 @@ def _patch_scheduler(scheduler: Any) -> None:
         ("_dispatch_event", _wrap_dispatch),
         ("_real_add_job", _wrap_add),
         ("modify_job", _wrap_modify),
+        ("_process_jobs", _wrap_process),
     ):
         original = getattr(scheduler, name)
         if not runs.stands_in(original):
@@ -137,13 +141,18 @@ def _new(job: Any, run_time: Any) -> Start | None:
 
 def _end(run: Start, told: Any) -> None:
     outcome = _outcome(told)
-    runs.skip(run) if outcome == "skipped" else runs.end(run, outcome)
+    if outcome == "skipped":
+        runs.skip(run)
+        late.flush(0.0)
+    else:
+        runs.end(run, outcome)
 
 
 async def _end_async(run: Start, told: Any) -> None:
     outcome = _outcome(told)
     if outcome == "skipped":
-        guarded("end a run", runs.skip, run)
+        runs.skip(run)
+        guarded("write a run's end", late.flush, 0.0)
     else:
         await runs.end_async(run, outcome)
 
@@ -174,10 +183,13 @@ def _entry(job: Any, next_run_time: Any) -> Entry:
     if own is not None:
         name = own.name
         plan, zone = (own.plan, own.zone) if own.plan else (plan, zone)
-    elif _is_random(job.id):
-        name = _announcer.name(job.id, job.name, work_of(job.func, job.args, job.kwargs), plan)
-    else:
+    elif not _is_random(job.id):
         name = _announcer.name(job.id, job.id, (job.id,), "")
+    elif type(job.trigger).__module__ == "apscheduler.triggers.date":
+        # What runs once, a thousand times over, is one job: by their arguments each would be one of its own.
+        name = _announcer.name(job.id, job.name, work_of(job.func, (), {})[:1], "at")
+    else:
+        name = _announcer.name(job.id, job.name, work_of(job.func, job.args, job.kwargs), plan)
     return Entry(runs.named(name), Plan(plan, zone, instant_us(next_run_time) if next_run_time else None))
 
 
@@ -235,7 +247,7 @@ def _planned(scheduler: Any, job: Any, alias: Any) -> None:
         return
     _note(scheduler, job, alias)
     if scheduler.state != _STOPPED:
-        _announcer.tell()
+        _tell(scheduler)
 
 
 def _note(scheduler: Any, job: Any, alias: Any) -> None:
@@ -244,11 +256,28 @@ def _note(scheduler: Any, job: Any, alias: Any) -> None:
     _paused.pop(key, None)
     if next_run_time is None:
         _announcer.drop(key)
+    elif not _announcer.takes(key):
+        pass
     elif scheduler.state > _RUNNING:  # paused as a whole: its jobs wait for resume()
         _announcer.drop(key)
         _paused[key] = _entry(job, next_run_time)
     else:
         _announcer.plan(key, _entry(job, next_run_time))
+
+
+def _wrap_process(original: Callable[..., Any]) -> Callable[..., Any]:
+    def _process_jobs(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if not runtime.enabled():
+            return original(self, *args, **kwargs)
+        here = (id(self), threading.get_ident())
+        _waking.add(here)
+        try:
+            return original(self, *args, **kwargs)
+        finally:
+            _waking.discard(here)
+            guarded("announce jobs", _announcer.tell)
+
+    return _process_jobs
 
 
 def _wrap_dispatch(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -280,7 +309,13 @@ def _happened(scheduler: Any, event: Any) -> None:
         _changed(scheduler, event)
     else:
         return
-    _announcer.tell()
+    _tell(scheduler)
+
+
+def _tell(scheduler: Any) -> None:
+    """Write what has changed; what changes while a scheduler looks for jobs that are due is written when it has."""
+    if (id(scheduler), threading.get_ident()) not in _waking:
+        _announcer.tell()
 
 
 def _changed(scheduler: Any, event: Any) -> None:
@@ -361,5 +396,5 @@ def _kept(scheduler: Any, alias: Any, store: Any, state: bytes) -> None:
 def forget() -> None:
     """Nothing was seen (tests)."""
     _announcer.forget()
-    for seen in (_jobs, _handed, _away, _paused):
+    for seen in (_jobs, _handed, _away, _paused, _waking):
         seen.clear()

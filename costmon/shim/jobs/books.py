@@ -48,7 +48,7 @@ def elapsed_us(home: str) -> int | None:
 
 
 def begin(db: Connection, run: Start) -> None:
-    """A run has begun."""
+    """A run has begun. To write it twice, or after its end, changes nothing."""
     process.tell(run.started_at)
     db.execute(
         _BEGIN,
@@ -87,17 +87,19 @@ def announce(db: Connection, job: str, app: str, source: str, plan: Plan, now: i
 
 def withdraw(db: Connection, now: int, job: str | None = None, source: str | None = None) -> None:
     """This process will not run the job (any job) any more."""
-    db.execute(_WITHDRAW, {"now": now, "owner": owner(), "job": job, "source": source})
+    values = {"now": now, "owner": owner(), "job": job, "source": source}
+    db.execute(_WITHDRAW if job is None else _WITHDRAW_JOB, values)
 
 
 def leave(ledger: Ledger) -> None:
     """This process ends: it announces nothing any more, and a run that goes on has no end anybody will see."""
     now = ledger.now()
+    late = sys.modules.get("costmon.shim.jobs.late")
+    write_late = late.leaving() if late is not None else None
 
     def write(db: Connection) -> int:
-        runs = sys.modules.get("costmon.shim.jobs.runs")
-        if runs is not None:
-            runs.write_late(db)
+        if write_late is not None:
+            write_late(db)
         withdraw(db, now)
         db.execute("update process set ended_at = ? where id = ?", (now, process.id(now)))
         return db.execute(_ABANDON, {"now": now, "owner": owner()}).rowcount
@@ -106,13 +108,14 @@ def leave(ledger: Ledger) -> None:
 
 
 _BEGIN = """insert into job_run (id, app, job, source, owner, who, plan, planned_at, started_at, outcome, elapsed_at, manual)
-    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do nothing"""
 _GO_ON = "update job_run set outcome = 'running', ended_at = null, owner = ?, who = ? where id = ?"
 _ANNOUNCE = """insert into announcement (job, app, source, owner, who, plan, zone, next_run_at, first_at, seen_at)
     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     on conflict do update set who = excluded.who, plan = excluded.plan, zone = excluded.zone,
         next_run_at = excluded.next_run_at, seen_at = excluded.seen_at, ended_at = null"""
 _WITHDRAW = """update announcement set ended_at = :now where owner = :owner and ended_at is null
-    and job = coalesce(:job, job) and source = coalesce(:source, source)"""
+    and source = coalesce(:source, source)"""
+_WITHDRAW_JOB = _WITHDRAW + " and job = :job"
 _ABANDON = """update job_run set ended_at = :now, outcome = 'unknown' where owner = :owner and outcome = 'running'
     and started_at <= :now"""

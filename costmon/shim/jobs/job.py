@@ -9,10 +9,10 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from costmon.shim.context import context
+from costmon.shim.context import context, kind_of
 from costmon.shim.events import clean
-from costmon.shim.jobs import runs
-from costmon.shim.jobs.books import Plan, Start, announce
+from costmon.shim.jobs import late, runs
+from costmon.shim.jobs.books import Plan, Start
 from costmon.shim.jobs.intervals import interval_us, spell_interval
 from costmon.shim.jobs.zones import local_zone
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 _F = TypeVar("_F", bound=Callable[..., Any])
 # The first run of each job in this process, if a terminal started it: (pid, job) → its id, '' once it is judged.
 _first: dict[tuple[int, str], str] = {}
-# The blocks we are in, innermost last: one job object may serve many threads and tasks at once.
-_blocks: ContextVar[tuple[tuple[Start | None, context], ...]] = ContextVar("costmon_jobs", default=())
+# The blocks we are in, innermost last, with whose they are: one job object may serve many threads and tasks at once.
+_blocks: ContextVar[tuple[tuple[job, Start | None, context], ...]] = ContextVar("costmon_jobs", default=())
 
 
 class job:  # noqa: N801 - reads as a keyword where it is used
@@ -84,13 +84,8 @@ class job:  # noqa: N801 - reads as a keyword where it is used
             await runs.end_async(run, _outcome(error))
 
     def __call__(self, function: _F) -> _F:
-        import inspect
-
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError(
-                "costmon.job cannot label a generator from outside: use `with costmon.job(...):` inside it"
-            )
-        if inspect.iscoroutinefunction(function):
+        kind = kind_of(function, "job")
+        if kind == "async":
 
             @functools.wraps(function)
             async def run_async(*args: Any, **kwargs: Any) -> Any:
@@ -131,29 +126,32 @@ class job:  # noqa: N801 - reads as a keyword where it is used
         if self._manual is None and not runs.started_by_hand() and (run.manual or key in _first):
             repeated, _first[key] = _first.get(key, ""), run.id if run.manual else ""
         next_run = run.started_at + self._every_us if self._every_us is not None else None
+        if not run.manual:
+            late.say(run.job, "app", run.app, Plan(run.plan, self._zone, next_run), run.started_at)
 
         def write(db: Connection) -> None:
             if repeated:  # what runs again by itself is no person's doing
                 db.execute("update job_run set manual = 0 where id = ?", (repeated,))
-            if not run.manual:
-                announce(db, run.job, run.app, "app", Plan(run.plan, self._zone, next_run), run.started_at)
 
         return write
 
     def _entered(self, run: Start | None) -> job:
         labels = context(job=self._name, run=run.id if run is not None else None)
         labels.__enter__()
-        _blocks.set((*_blocks.get(), (run, labels)))
+        _blocks.set((*_blocks.get(), (self, run, labels)))
         return self
 
     def _left(self) -> Start | None:
         blocks = _blocks.get()
-        if not blocks:  # left in another context than it was entered in: the end of the process ends the run
-            return None
-        *outer, (run, labels) = blocks
-        _blocks.set(tuple(outer))
-        labels.__exit__()
-        return run
+        for at in reversed(
+            range(len(blocks))
+        ):  # a generator may be left while others are in blocks of their own
+            owner, run, labels = blocks[at]
+            if owner is self:
+                _blocks.set(blocks[:at] + blocks[at + 1 :])
+                labels.__exit__()
+                return run
+        return None  # left in another context than it was entered in: the end of the process ends the run
 
 
 def _outcome(error: BaseException | None) -> str:

@@ -1,33 +1,29 @@
 """The runs of jobs that go on in this process: begun and ended in the ledger, whatever state that is in.
 
-A start that cannot be written is written with its end; an end that cannot is written with the next run, or at exit.
+What a busy ledger does not take is written later; see `late`.
 """
 
 from __future__ import annotations
 
 import functools
 import os
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from costmon.shim import context, runtime
 from costmon.shim.events import clean, new_id
-from costmon.shim.faults import guarded, report
-from costmon.shim.jobs import books, threads
+from costmon.shim.faults import guarded
+from costmon.shim.jobs import books, late, threads
 from costmon.shim.jobs.books import Start
+from costmon.shim.jobs.zones import plausible
 from costmon.shim.process import process, refused
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-WAIT_S = 0.25
 _TRUE = ("1", "true", "yes", "on")
-_MOST_LATE = 1000
 # What goes on here: (process id, run) → the job's name.
 _going: dict[tuple[int, str], str] = {}
-# Ends that the ledger did not take, each with the process id it belongs to.
-_late: deque[tuple[int, Start, int, str]] = deque(maxlen=_MOST_LATE)
 Also = Callable[["Connection"], object]
 
 
@@ -81,7 +77,7 @@ def _new(job: str, source: str, plan: str, planned_at: int | None, manual: bool)
         source=source,
         started_at=now,
         plan=clean(plan),
-        planned_at=planned_at,
+        planned_at=plausible(planned_at),
         elapsed_at=books.elapsed_us(ledger.home),
         manual=manual,
     )
@@ -92,36 +88,26 @@ def inside(job: str) -> bool:
     return _going.get((os.getpid(), context.run())) == (named(job))
 
 
-def begin(run: Start, also: Also | None = None, *, again: bool = False) -> None:
+def begin(run: Start, also: Also | None = None, *, again: bool = False, wait_s: float = late.WAIT_S) -> None:
     """Write that a run has begun, or goes on `again` after a retry, and what `also` writes."""
     _goes_on(run)
-    guarded("write a run's start", _write, _beginning(run, also, again))
+    guarded("write a run's start", _write, _beginning(run, also, again), wait_s)
 
 
 async def begin_async(run: Start, also: Also | None = None) -> None:
-    """The same on an event loop, which runs on while the ledger is busy."""
-    _goes_on(run)
-    try:
-        await _write_async("write a run's start", _beginning(run, also))
-    except BaseException:  # the task was cancelled before the run began
-        _going.pop((os.getpid(), run.id), None)
-        raise
+    """The same on an event loop, where nothing may wait."""
+    begin(run, also, wait_s=0.0)
 
 
-def end(run: Start, outcome: str) -> None:
+def end(run: Start, outcome: str, wait_s: float = late.WAIT_S) -> None:
     """Write that a run has ended. A child that was forked inside of it does not end it."""
-    ended_at = _over(run)
-    if ended_at is not None:
-        _late.append((os.getpid(), run, ended_at, _told(run, outcome)))
-        guarded("write a run's end", _write, None)
+    if _keep_end(run, outcome):
+        guarded("write a run's end", late.flush, wait_s)
 
 
 async def end_async(run: Start, outcome: str) -> None:
-    """The same on an event loop, which runs on while the ledger is busy."""
-    ended_at = _over(run)
-    if ended_at is not None:
-        _late.append((os.getpid(), run, ended_at, _told(run, outcome)))
-        await _write_async("write a run's end", None)
+    """The same on an event loop, where nothing may wait."""
+    end(run, outcome, 0.0)
 
 
 def interrupt(run: Start) -> None:
@@ -130,9 +116,9 @@ def interrupt(run: Start) -> None:
 
 
 def skip(run: Start) -> None:
-    """Write that a run was left out."""
+    """A run was left out. A scheduler says so while it has others to begin: `late.flush` writes it."""
     _goes_on(run)
-    end(run, "skipped")
+    guarded("write a run's end", _keep_end, run, "skipped")
 
 
 def end_elsewhere(run: Start, outcome: str, also_called: str) -> None:
@@ -149,25 +135,12 @@ def end_elsewhere(run: Start, outcome: str, also_called: str) -> None:
             db.execute("update job_run set job = ? where id = ?", (run.job, row[0]))
 
     process.tell(run.started_at)
-    write(work)
+    guarded("write a run", _write, work, 0.0)
 
 
 def named(job: str) -> str:
     """A job's name as the ledger has it."""
     return clean(job) or "job"
-
-
-def write(also: Also, wait_s: float = WAIT_S) -> bool:
-    """Write what `also` writes, and ends that are due; whether the ledger took it."""
-    return guarded("write a job", _write, also, wait_s) is True
-
-
-def write_late(db: Connection) -> int:
-    """The ends that the ledger has not taken yet; returns how many."""
-    mine = [late for late in list(_late) if late[0] == os.getpid()]
-    for _, run, ended_at, outcome in mine:
-        books.end(db, run, ended_at, outcome)
-    return len(mine)
 
 
 def _goes_on(run: Start) -> None:
@@ -176,9 +149,12 @@ def _goes_on(run: Start) -> None:
     guarded("follow threads", threads.install, _going)
 
 
-def _over(run: Start) -> int | None:
-    mine = _going.pop((os.getpid(), run.id), None) is not None
-    return runtime.recorder().ledger.now() if mine else None
+def _keep_end(run: Start, outcome: str) -> bool:
+    if _going.pop((os.getpid(), run.id), None) is None:
+        return False
+    ended_at, told = runtime.recorder().ledger.now(), _told(run, outcome)
+    late.mine().add(lambda db: books.end(db, run, ended_at, told))
+    return True
 
 
 def _told(run: Start, outcome: str) -> str:
@@ -199,41 +175,15 @@ def _beginning(run: Start, also: Also | None, again: bool = False) -> Also:
     return both
 
 
-def _all(also: Also | None) -> Callable[[Connection], list[tuple[int, Start, int, str]]]:
-    def work(db: Connection) -> list[tuple[int, Start, int, str]]:
-        taken = list(_late)
-        write_late(db)
-        if also is not None:
-            also(db)
-        return taken
-
-    return work
-
-
-def _write(also: Also | None, wait_s: float = WAIT_S) -> bool:
-    _done(runtime.recorder().ledger.write(_all(also), wait_s))
-    return True
-
-
-async def _write_async(what: str, also: Also | None) -> None:
-    try:
-        _done(await runtime.recorder().ledger.write_async(_all(also), WAIT_S))
-    except Exception as error:
-        report(what, f"costmon could not {what}: {type(error).__name__}")
-
-
-def _done(taken: list[tuple[int, Start, int, str]]) -> None:
-    for late in taken:
-        try:
-            _late.remove(late)
-        except ValueError:  # another thread has written it too; an end written twice is the same end
-            pass
+def _write(work: Also, wait_s: float) -> None:
+    late.mine().add(work)
+    late.flush(wait_s)
 
 
 def forget() -> None:
     """Nothing goes on here (tests)."""
     _going.clear()
-    _late.clear()
+    late.forget()
 
 
 _WRITTEN = """select id, job from job_run where job in (?, ?) and planned_at = ? and source = ? and started_at >= ?

@@ -83,3 +83,11 @@ def at_text(moment: Any) -> str:
 
     text = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)).isoformat()
     return "at " + text.replace("+00:00", "Z")
+
+
+_LATEST_US = 253_402_300_799_999_999  # the end of the year 9999
+
+
+def plausible(us: object) -> int | None:
+    """A time in µs since 1970 UTC as it is, None for what is none (another process may say anything)."""
+    return us if type(us) is int and 0 <= us <= _LATEST_US else None

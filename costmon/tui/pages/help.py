@@ -34,7 +34,7 @@ _WORDS = (
     ("MISFIRE", "runs nobody planned: more often than the plan, or by a second process"),
     ("12/1", "in the jobs: runs, and how many of them were planned"),
     ("● < > ○", "in a job's day: as planned, early, late, missed"),
-    ("! ✗ » ◦ ▪", "unexpected, failed, running, explained (by hand, restart), no plan"),
+    ("! ✗ ⊘ » ◦ ▪", "unexpected, failed, refused, running, explained (by hand), no plan"),
     ("UNCONFIRMED", "a rhythm seen in a job's runs that nobody planned"),
     ("may not obey", "that app has not looked at the switch for 10 minutes"),
 )

@@ -12,6 +12,7 @@ DAY = timedelta(hours=24)
 SIGNS: dict[str, Span] = {
     "unexpected": ("!", "bad"),
     "failed": ("✗", "bad"),
+    "refused": ("⊘", "warn"),
     "missed": ("○", "warn"),
     "running": ("»", "name"),
     "unknown": ("?", "warn"),
@@ -27,7 +28,7 @@ NOTHING: Span = ("·", "dim")
 MORE: Span = ("┄", "dim")
 """Before the oldest run that is kept here, though more are known."""
 _RANK = {name: rank for rank, name in enumerate(SIGNS)}
-_OUTCOMES = {"error": "failed", "running": "running", "unknown": "unknown", "skipped": "skipped"}
+_OUTCOMES = {"error": "failed"} | {one: one for one in ("refused", "running", "unknown", "skipped")}
 _VERDICTS = {EXPECTED: "expected", EARLY: "early", LATE: "late", UNPLANNED: "unplanned"}
 
 

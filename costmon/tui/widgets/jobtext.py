@@ -29,6 +29,8 @@ WORDS: dict[str, Span] = {
 _RANKS = ("bad", "warn", "unconfirmed", "ok")
 _LAST = datetime.max.replace(tzinfo=UTC)
 _MOST_GAPS = 12
+_KNOWN = timedelta(hours=24)
+"""So far ahead planned runs are told."""
 
 
 def ordered(jobs: Iterable[ScheduledJob], *, worst_first: bool) -> list[ScheduledJob]:
@@ -76,14 +78,24 @@ def said_by(job: ScheduledJob) -> str:
 
 
 def when(job: ScheduledJob, now: datetime) -> Span:
-    """'next in 12m 03s', 'overdue 3m', 'running 8s', or that nothing is planned."""
+    """'next in 12m 03s', 'unplanned in 2m', 'overdue 3m', 'running 8s', or that nothing is planned."""
     if job.outcome == "running":
         return (f"running {coarse(now - job.last_started)}" if job.last_started else "running", "name")
     if job.next_run is None:
         return ("not planned", "dim")
     if job.next_run < now:
         return (f"overdue {coarse(now - job.next_run)}", "warn")
-    return (f"next in {duration(job.next_run - now)}", "")
+    left = duration(job.next_run - now)
+    return (f"unplanned in {left}", "bad") if is_next_unplanned(job, now) else (f"next in {left}", "")
+
+
+def is_next_unplanned(job: ScheduledJob, now: datetime) -> bool:
+    """Whether the next run is one of a misfire that goes on, before any that is planned."""
+    if job.level != "bad" or job.next_run is None:
+        return False
+    if any(one.agrees and one.next_run == job.next_run for one in job.announced):
+        return False
+    return job.next_run < (job.upcoming[0] if job.upcoming else now + _KNOWN)
 
 
 def last_text(job: ScheduledJob, now: datetime) -> Span:
@@ -102,6 +114,7 @@ def outcome_word(outcome: str) -> Span:
         "ok": ("ok", ""),
         "error": ("FAILED", "bad"),
         "running": ("running", "name"),
+        "refused": ("refused", "warn"),
         "skipped": ("skipped", "warn"),
         "unknown": ("end not seen", "warn"),
     }.get(outcome, (cut(safe(outcome), 16) or "?", "warn"))

@@ -312,6 +312,149 @@ def test_days_of_23_and_25_hours_are_days(first: int, hours: tuple[int, ...]) ->
         assert (found.misfire, found.missed, found.missing) == (None, (), False)
 
 
+# the next run
+
+
+@pytest.mark.parametrize(
+    "away",
+    [(0, 3 * HOUR), (90 * MINUTE, 3 * HOUR), (0, 2 * HOUR + 20 * MINUTE), (2 * HOUR + 5 * MINUTE, 3 * HOUR)],
+    ids=["no engine", "an engine that stopped", "an engine that came", "an engine that stopped since"],
+)
+def test_the_next_run_is_a_period_after_the_last_whoever_watches(away: tuple[int, int]) -> None:
+    gaps = [Gap(START + away[0], START + away[1], "off")]
+    for alive in ({A: True}, {}):
+        for minute in (6, 30, 59, 61):
+            found = look(hourly(3), 2 * HOUR + minute * MINUTE, gaps=gaps, alive=alive)
+            assert found.next_run_at == START + 3 * HOUR
+            assert found.missed == ()
+
+
+def test_the_next_run_is_the_one_that_the_process_of_the_last_announces() -> None:
+    told = START + 2 * HOUR + 57 * MINUTE
+    mine = announcement(next_run_at=told)
+    other = announcement("every 5m", B, next_run_at=START + 2 * HOUR + 32 * MINUTE)
+    second = announcement(owner=C, next_run_at=START + 2 * HOUR + 40 * MINUTE)
+    at, lives = 2 * HOUR + 30 * MINUTE, {A: True, B: True, C: True}
+    assert look(hourly(3), at, [mine, other, second], alive=lives).next_run_at == told
+    dead = look(hourly(3), at, [mine, other, second], alive={A: False, B: True, C: True})
+    assert dead.next_run_at == second.next_run_at
+    passed = look(hourly(3), 2 * HOUR + 58 * MINUTE, [mine], alive={A: True})
+    assert passed.next_run_at == START + 3 * HOUR, "what was announced has passed"
+
+
+def test_the_next_run_comes_later_by_as_long_as_the_machine_slept() -> None:
+    gaps = [Gap(START + 2 * HOUR + 5 * MINUTE, START + 2 * HOUR + 25 * MINUTE, "suspended")]
+    found = look(hourly(3), 2 * HOUR + 30 * MINUTE, gaps=gaps, alive={A: True})
+    assert found.next_run_at == START + 3 * HOUR + 20 * MINUTE
+
+
+# what nobody announces any more
+
+
+@pytest.mark.parametrize("plan", ["every 60m", "cron 0 * * * *"])
+@pytest.mark.parametrize("how", ["left", "dead"])
+@pytest.mark.parametrize("away", [[], [Gap(START + 2 * HOUR, START + 60 * HOUR, "off")]])
+def test_a_job_nobody_announces_any_more_is_missed_once_and_has_no_next_run(
+    plan: str, how: str, away: list[Gap]
+) -> None:
+    ended = START + 2 * HOUR + 30 * MINUTE if how == "left" else None
+    said = [announcement(plan, seen_at=START + 2 * HOUR, ended_at=ended)]
+    runs, alive = hourly(3, plan=plan), {A: False}
+    soon = look(runs, 2 * HOUR + 40 * MINUTE, said, alive=alive, gaps=away)
+    assert soon.next_run_at == START + 3 * HOUR
+    for hours in (6, 30, 50):
+        later = look(runs, hours * HOUR, said, alive=alive, gaps=away)
+        assert (later.next_run_at, later.deserted) == (None, True)
+        assert len(later.missed) == (0 if away else 1)
+        assert later.week.planned <= 4
+    held = look(runs, 30 * HOUR, said, config=HELD, alive=alive)
+    assert len(held.missed) > 20
+    assert held.next_run_at is not None
+    assert not held.deserted
+
+
+@pytest.mark.parametrize("other", ["compose", "app"])
+def test_a_job_that_somebody_else_announces_goes_on_being_expected(other: str) -> None:
+    said = [announcement(), announcement(owner=B, source=other)]
+    found = look(hourly(3), 8 * HOUR, said, alive={A: False, B: None})
+    assert len(found.missed) > 2
+    assert found.next_run_at is not None
+
+
+def test_what_a_process_missed_while_it_lived_stays_missed_when_another_plan_holds() -> None:
+    said = [announcement(ended_at=START + 8 * HOUR), announcement("every 6h", B, START + 8 * HOUR)]
+    found = look(
+        hourly(3) + hourly(1, B, 8 * HOUR, plan="every 6h"), 9 * HOUR, said, alive={A: False, B: True}
+    )
+    assert len(found.missed) >= 3
+
+
+@pytest.mark.parametrize("how", ["found dead", "left"])
+def test_deploys_in_one_period_are_restarts_never_a_second_process(how: str) -> None:
+    """Processes that were killed after their first run; who found them dead only knows when they were last heard of."""
+    starts = [(A, 0), (A, 60), (B, 67), (C, 90), (D, 114)]
+    runs = [run(START + minute * MINUTE, owner) for owner, minute in starts]
+    until = {A: 66, B: 89, C: 113}
+    for now in (68, 91, 115, 150):
+        known = [one for one in runs if one.started_at <= START + now * MINUTE]
+        said = []
+        for one in _said(known):
+            end = START + until[one.owner] * MINUTE if one.owner in until else None
+            gone = end is not None and end <= START + now * MINUTE
+            said.append(
+                one._replace(ended_at=(one.seen_at if how == "found dead" else end) if gone else None)
+            )
+        alive = {one.owner: one.ended_at is None for one in said}
+        found = look(runs, now * MINUTE, said, alive=alive)
+        expected = ["expected", "expected", "restart", "restart loop", "restart loop"]
+        assert verdicts(found) == expected[: len(known)]
+
+
+# plans that change
+
+
+def test_a_misfire_of_a_plan_that_became_the_plan_of_record_is_over() -> None:
+    """One deploy makes it every 10 instead of every 20 minutes: an alarm at first, told against the plan it was held to."""
+    twenty = hourly(4, A, every=20 * MINUTE, plan="every 20m")
+    ten = hourly(12, B, 65 * MINUTE, every=10 * MINUTE, plan="every 10m")
+    said = [
+        announcement("every 20m", A, seen_at=START + HOUR, ended_at=START + 64 * MINUTE),
+        announcement("every 10m", B, START + 65 * MINUTE),
+    ]
+    alive = {A: False, B: True}
+    alarm = look(twenty + ten, 76 * MINUTE, said, alive=alive)
+    assert alarm.misfire is not None
+    assert (alarm.plan.plan, alarm.misfire.held_to, alarm.misfire.going_on) == (
+        "every 20m",
+        "every 20m",
+        True,
+    )
+    after = [look(twenty + ten, minute * MINUTE, said, alive=alive) for minute in range(80, 170, 2)]
+    accepted = [found for found in after if found.plan.plan == "every 10m"]
+    assert len(accepted) > 20
+    for found in after:
+        assert found.misfire is not None
+        assert found.misfire.held_to == "every 20m"
+        assert found.misfire.going_on == (found.plan.plan == "every 20m")
+    assert accepted[-1].judged[-1].verdict == "expected"
+
+
+# what costmon refused
+
+
+def test_a_run_whose_calls_were_refused_happened_and_neither_fails_nor_costs() -> None:
+    failed = hourly(2, A, 2 * HOUR, outcome="error")
+    refused = hourly(2, A, 4 * HOUR, outcome="refused", cost=0)
+    found = look(hourly(2) + failed + refused, 5 * HOUR + MINUTE)
+    assert (found.failing, found.day.actual, found.missed) == (2, 6, ())
+    assert look(hourly(2) + hourly(4, A, 2 * HOUR, outcome="refused", cost=0), 5 * HOUR + MINUTE).failing == 0
+    often = hourly(2, every=5 * MINUTE, plan="every 5m")
+    stopped = hourly(3, A, 10 * MINUTE, every=5 * MINUTE, plan="every 5m", outcome="refused", cost=0)
+    misfire = look(often + stopped, 21 * MINUTE, config=HELD).misfire
+    assert misfire is not None
+    assert (misfire.runs, misfire.cost) == (5, 2_400_000)
+
+
 # the rest of what is told
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from costmon.insight.schedule.values import Gap
@@ -69,6 +70,20 @@ def test_an_engine_that_comes_right_back_goes_on_where_the_last_one_ended(tmp_pa
     for at in (0, 50):
         watched(tmp_path, clocks(at), clocks(at + 10))
     assert watched(tmp_path, clocks(500)) == [(0, 60, "", 0), (500, 500, "off", 0)]
+
+
+def test_by_a_fast_clock_too_a_living_engine_leaves_no_gap(tmp_path: Path) -> None:
+    (tmp_path / "DEMO").touch()
+    store = open_ledger(str(tmp_path))
+    rate = 240
+    watch = Watch(str(tmp_path), lambda: T + int(time.monotonic() * S) * rate)
+    for step in range(50):
+        real = step / 5
+        watch.note(store.db, clocks(int(real * rate), elapsed=int(real)))
+        behind = T + int(real * rate) * S - schedules.spans(store.db, 0)[-1].end_at
+        assert behind <= rate * S
+    assert len(schedules.spans(store.db, 0)) == 1
+    store.close()
 
 
 def test_gaps_are_what_lies_between_before_and_after() -> None:

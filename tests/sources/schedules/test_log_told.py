@@ -274,6 +274,47 @@ def test_lines_of_the_future_are_no_runs_and_said(scene: Scene) -> None:
     assert "540 minutes ahead of this machine's clock" in scene.said[0]
 
 
+def test_lines_of_the_future_tell_their_plan_all_the_same(scene: Scene) -> None:
+    """An hourly run is one in every zone."""
+    scene.follower = LogFollower("UTC")
+    free = Log("trader", str(scene.path), "trader", "trade")
+    scene.look("2026-03-01 23:52", MORNING, free, zone="UTC")
+    assert scene.runs() == []
+    assert scene.plans() == [("trade", "every 30m", None, True)]
+
+
+def test_what_was_read_in_the_wrong_zone_is_read_again_once_it_is_known(scene: Scene) -> None:
+    """A log that was there before, with nothing to tell its zone by: its next line does."""
+    scene.follower = LogFollower("UTC")
+    free = Log("trader", str(scene.path), "trader", "trade")
+    scene.look("2026-03-02 01:05", MORNING.replace("2026-03-02 08", "2026-03-01 22"), free, zone="UTC")
+    wrong = [run[1] for run in scene.runs()]
+    assert wrong == ["03-02 07:30:00"]
+    scene.look("2026-03-02 01:06", "2026-03-02 10:06:00 - 거래 작업 시작", free, zone="UTC")
+    scene.look("2026-03-02 01:06:01", "", free, zone="UTC")
+    assert [run[1:4] for run in scene.runs()] == [
+        ("03-01 22:30:00", 41, "ok"),
+        ("03-02 10:06:00", None, "running"),
+    ]
+    assert scene.plans()[0][1] == "every 30m"
+    assert scene.said == []
+    scene.restart()
+    scene.look("2026-03-02 01:06:02", "", free, zone="UTC")
+    assert len(scene.runs()) == 2
+
+
+@pytest.mark.parametrize("rate", [1, 240])
+def test_a_log_that_is_there_already_tells_at_once_by_the_clock_of_a_simulation(
+    scene: Scene, rate: int
+) -> None:
+    """Whatever the machine's clock says of the file."""
+    scene.path.write_text(MORNING, encoding="utf-8")
+    for second in range(3):
+        scene.follower.poll(scene.db, (scene.log,), at("2026-03-02 08:55") + second * rate * SECOND)
+    assert [run[1] for run in scene.runs()] == ["03-02 08:30:00"]
+    assert scene.plans() == [("trade", "every 30m", "03-02 09:00:00", True)]
+
+
 def test_a_log_without_times_is_dated_by_when_it_is_read(scene: Scene) -> None:
     scene.look("2026-03-02 08:59", "Trading job started")
     assert scene.runs() == []  # nobody knows when that was

@@ -67,8 +67,11 @@ def withdraw_others(db: Connection, kept: Collection[Kept], now: int) -> None:
             )
 
 
-def forget(db: Connection, path: str, since: int) -> None:
-    """Runs that began since then are told anew in the same transaction, under another config."""
+def forget(db: Connection, path: str, since: int, *, announced: bool = False) -> None:
+    """Runs that began since then, and with `announced` what the log says of plans, are told anew in the same transaction,
+    under another config or in another zone."""
+    if announced:
+        db.execute("delete from announcement where source = ? and owner = ?", (SOURCE, path))
     db.execute(
         "delete from job_run where source = ? and owner = ? and started_at >= ?", (SOURCE, path, since)
     )

@@ -24,6 +24,8 @@ POLL_BYTES = FIRST_SIGHT + 1024 * 1024
 HISTORY_US = 24 * 3600 * 1_000_000
 """So far back runs are told of a log that is seen for the first time."""
 SAVE_EVERY_US = 30 * 1_000_000
+_ZONES_US = 14 * 3600 * 1_000_000
+"""No zone is further from UTC."""
 _SAID_FOR_US = 3600 * 1_000_000
 
 
@@ -51,13 +53,14 @@ class _Reader:
 @dataclass(eq=False)
 class _Followed:
     """One file, with everybody who reads it. `again`: its end is read anew, for a changed config; what it told from `since`
-    on is then forgotten."""
+    on is then forgotten. `rezoned`: because its times were read in a zone that was not its own."""
 
     tail: Tail
     readers: list[_Reader]
     saved: Position | None
     again: bool = False
     since: int | None = None
+    rezoned: bool = False
     saved_at: int = 0
     said: dict[str, tuple[str, int]] = field(default_factory=dict)
 
@@ -147,7 +150,7 @@ class LogFollower:
         self.behind |= batch.more
         if one.again and batch.blocks:
             first = 0 if batch.blocks[0].offset == 0 else oldest(batch.blocks[0], one.readers[0].clock, now)
-            one.again, one.since = False, max(first, now - HISTORY_US)
+            one.again, one.since = False, max(first, now - HISTORY_US) - one.rezoned * _ZONES_US
         for reader in one.readers:
             reader.clock.ahead = 0 if batch.blocks else reader.clock.ahead
             reader.clock.look(batch, now, self.zone)
@@ -157,6 +160,16 @@ class LogFollower:
             reader.crowded |= facts.too_many
             if not batch.more:
                 reader.clock.looked = now
+        if any(reader.clock.misread for reader in one.readers):
+            self._reread(one)
+
+    def _reread(self, one: _Followed) -> None:
+        """The next look reads the end of the log again, whose zone is known only now."""
+        one.tail.close()
+        one.tail, one.again, one.rezoned, one.since = Tail(one.tail.path), True, True, None
+        for reader in one.readers:
+            reader.clock, reader.state, reader.facts = reader.clock.anew(), {}, Facts()
+        self.behind = True
 
     def _write(self, db: sqlite3.Connection, now: int, *, whole: bool = False) -> bool:
         """What was told since, and how far was read; False while the ledger is busy."""
@@ -174,7 +187,7 @@ class LogFollower:
         def work() -> None:
             for one, position in due:
                 if one.since is not None:
-                    books.forget(db, one.tail.path, one.since)
+                    books.forget(db, one.tail.path, one.since, announced=one.rezoned)
                 for reader in one.readers:
                     note = reader.clock.zone.sentence() if reader.clock.naive else ""
                     books.write(db, reader.facts, reader.log.path, reader.log.app, note, now)
@@ -184,7 +197,7 @@ class LogFollower:
         if not _transaction(db, work):
             return False
         for one, position in due:
-            one.since = None
+            one.since, one.rezoned = None, False
             one.saved, one.saved_at = position, now
             for reader in one.readers:
                 reader.facts = Facts()

@@ -26,7 +26,8 @@ _LOOK_BACK = 20
 @dataclass
 class Clock:
     """How times of one log are read; it goes on from batch to batch as JSON. `at` is the time of the last line that told
-    something, `looked` when everything there was had been read, `guess` a zone seen once where another had been inferred."""
+    something, `looked` when everything there was had been read, `guess` a zone seen once where another had been inferred,
+    `misread`: times were read in a zone that nothing had told, and now it is known to be another."""
 
     zone: zones.Zone
     at: int = 0
@@ -35,6 +36,7 @@ class Clock:
     naive: bool = False
     guess: str = ""
     ahead: int = 0
+    misread: bool = False
 
     @classmethod
     def from_json(cls, said: Any, configured: str, operator: str) -> Clock:
@@ -71,6 +73,7 @@ class Clock:
         )
         if found is None:
             return
+        self.misread = self.zone.how == "assumed" and self.naive and found.name != self.zone.name
         if self.zone.how == "assumed" or found.name == self.guess or self._by_an_hour(found.name, now):
             self.zone, self.guess = found, ""
         else:
@@ -81,13 +84,17 @@ class Clock:
         if stamp is None:
             return now if live else self.at if self.timed else None
         at = self.place(stamp, now, max(self.at - 60 * _SECOND, self.looked - AHEAD_US if live else 0))
+        self.naive |= stamp.at is None
         if at > now + AHEAD_US:
             self.ahead = at - now
             return None
         self.timed = True
-        self.naive |= stamp.at is None
         self.at = at
         return at
+
+    def anew(self) -> Clock:
+        """For reading the log again in the zone that is known now."""
+        return Clock(self.zone)
 
     def place(self, stamp: Stamp, now: int, after: int) -> int:
         if stamp.at is not None:
@@ -128,9 +135,9 @@ def _line(line: Line, patterns: Patterns, clock: Clock, now: int, live: bool) ->
     tells = patterns.tells(line.text, said.message)
     if not tells:
         return
-    before = clock.ahead
     at = clock.resolve(said.stamp, now, live=live)
-    if at is None and clock.ahead != before:
+    if at is None and said.stamp is not None:  # ahead of the clock: a plan is one whenever it was told
+        yield from (Told(line.offset, None, tell) for tell in tells if tell.plan)
         return
     for tell in tells:
         upcoming = _next_at(tell, at, clock, now)
