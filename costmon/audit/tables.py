@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
+from typing import Any
 
 from costmon.audit.cadences import of_cron, of_interval, of_seconds
 from costmon.audit.secrets import shown
@@ -40,13 +41,14 @@ _INTERVALS = {
 _WITH_UNIT = frozenset(f"{prefix}_{unit}" for prefix in ("interval", "every") for unit in _SPANS)
 """Keys that tell of a plan wherever a tool's table has them."""
 _DEEPEST = 8
+_MOST_DOTS = 100
 Path = tuple[str, ...]
 
 
 def declared(path: str, text: str) -> Iterator[Declared]:
     """Every job that a table of a scheduler's declares. Raises UnreadableError for what is no TOML."""
     try:
-        document = tomllib.loads(text, parse_float=Fraction)
+        document = _loads(text)
     except (tomllib.TOMLDecodeError, RecursionError, ValueError):
         raise UnreadableError(f"{named(path)} is no TOML.") from None
     lines = _headers(text)
@@ -63,10 +65,17 @@ def declared(path: str, text: str) -> Iterator[Declared]:
             yield Declared(shown(job), "toml", Place(path, _line(lines, keys)), cadence.text, cadence)
 
 
+def _loads(text: str) -> dict[str, Any]:
+    """The document. Raises ValueError for what would take the parser long: the square of the dots of a key."""
+    if any(line.partition("=")[0].count(".") > _MOST_DOTS for line in text.splitlines()):
+        raise ValueError("a key has too many dots")
+    return tomllib.loads(text, parse_float=Fraction)
+
+
 def packages(text: str) -> frozenset[str]:
     """The names of the packages that a pyproject depends on, lower case; none where it cannot be read."""
     try:
-        document = tomllib.loads(text)
+        document = _loads(text)
     except (tomllib.TOMLDecodeError, RecursionError, ValueError):
         return frozenset()
     found: set[str] = set()

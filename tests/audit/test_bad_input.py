@@ -35,6 +35,7 @@ def folder(tmp_path: Path) -> Path:
         ("a.py", "import openai\nx = (" * 3000, "note"),
         ("a.py", "import openai\nx = " + "-" * 200_000 + "1", "note"),
         ("pyproject.toml", "x = [[[[", "note"),
+        ("pyproject.toml", ".".join("a" * 20_000) + " = 1\n", "note"),
         ("crontab", "* * * * * * *\n\x07\x1b[31m no\n", "note"),
     ],
 )

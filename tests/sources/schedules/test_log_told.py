@@ -430,3 +430,15 @@ def test_lines_tell_the_same_in_whatever_pieces_they_come(events: list[str], siz
     assert pieces == whole
     ended = [run for run in whole[1].values() if run.ended_at is not None]
     assert all(run.ended_at >= run.started_at for run in ended)
+
+
+@pytest.mark.parametrize("name", ["sk-proj-abcdefgh12345678", "https://bob:secret@host/job"])
+def test_a_name_that_holds_a_secret_is_kept_nowhere(scene: Scene, name: str) -> None:
+    """The run is told all the same, under the job of the config."""
+    trigger = "(trigger: interval[1:00:00], next run at: 2026-03-02 10:00:00 KST)"
+    scene.look("2026-03-02 08:59", "2026-03-02 08:59:00 시작")
+    scene.look("2026-03-02 09:01", f'2026-03-02 09:00:00 INFO apscheduler: Running job "{name} {trigger}"\n')
+    assert len(scene.runs()) == 1
+    said = repr(scene.runs() + scene.plans() + scene.db.execute("select state from log_position").fetchall())
+    assert name not in said
+    assert "secret" not in said
