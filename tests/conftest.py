@@ -17,7 +17,10 @@ _HARNESS = "COSTMON_TEST_"  # what steers the tests themselves
 # Real processes, locks, terminals, desktops, servers and clocks have moods of their own on a busy machine: a test that fails
 # gets one more chance, and the report says so (RERUN). What is wrong fails twice, also where hypothesis found it.
 _RERUNS = 1
-_LONG = ("demo", "tui", "hooks", "life", "credentials")
+_LONG = (
+    *("demo", "story", "run", "enforcement", "credentials", "tui", "hooks", "life", "schedulers"),
+    *("monitor", "act", "guard_cases"),
+)
 
 # A law without a number of its own is tried this often here; HYPOTHESIS_PROFILE=default tries it 100 times.
 settings.register_profile("quick", max_examples=40, deadline=None)
@@ -73,7 +76,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.flaky(reruns=_RERUNS))
     # Files are handed out in this order: with the long ones first no worker is left alone with one at the end.
     here = Path(__file__).parent
-    items.sort(key=lambda item: item.path.relative_to(here).parts[0] not in _LONG)
+    places = {name: place for place, name in enumerate(_LONG)}
+    items.sort(key=lambda item: places.get(item.path.relative_to(here).parts[0], len(_LONG)))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
