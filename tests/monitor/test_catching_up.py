@@ -17,11 +17,13 @@ DAYS = 25
 
 
 def config(since: datetime) -> str:
+    # The small budget is used up after seven hours of its day: one whose day has long begun.
+    zone = "UTC" if datetime.now(UTC).hour >= 7 else "Pacific/Port_Moresby"
     return (
         'time_zone = "UTC"\n[[currency.rate]]\nbase = "USD"\nquote = "KRW"\nrate = 1400\ndate = 2026-01-01\n'
         '[notify]\ndesktop = false\n[budget.server]\namount = "1000000000 KRW"\n'
         f'[resource.gpu]\nkind = "time"\nprice = "2400 KRW"\nper = "hour"\nalways_on = true\nsince = {since:%Y-%m-%d}\n'
-        '[budget.small]\namount = "15000 KRW"\nperiod = "day"\n'
+        f'[budget.small]\namount = "15000 KRW"\nperiod = "day"\ntime_zone = "{zone}"\n'
     )
 
 
