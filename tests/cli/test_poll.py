@@ -291,6 +291,7 @@ def test_one_that_is_told_to_end_leaves_its_source_free(home, server):
     assert "ok" in run("poll", "--once")
 
 
+@pytest.mark.slow
 def test_one_that_was_killed_holds_nobody_up(home, server):
     hanging = Hanging(server)
     first = child(home)

@@ -149,6 +149,7 @@ def test_the_search_finds_what_leaks(tmp_path: Path) -> None:
     assert [hits(data) != [] for data in seen.values()] == [True, True]
 
 
+@pytest.mark.slow
 def test_through_the_commands(room: Room, echo: tuple[Echo, Server]) -> None:
     """Set (refused and stored untried), list, test, poll, status, reconcile, doctor, rm, while the server echoes the key."""
     fake, server = echo
@@ -269,6 +270,7 @@ def test_a_field_twice_or_a_redirect_that_is_the_key(asked: tuple[Room, Server])
 
 
 @pytest.mark.system
+@pytest.mark.slow
 def test_through_an_engine(tmp_path: Path) -> None:
     """`costmon watch` polls with the key and pops up an alert: its command line, environment and children, its words, the
     ledger and its journal, and what went over the desktop's bus."""

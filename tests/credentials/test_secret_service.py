@@ -86,6 +86,7 @@ def test_a_chain_stands_for_its_member_that_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("display", [False, True], ids=["no display", "with a display"])
+@pytest.mark.slow
 def test_a_locked_keyring_is_said(tmp_path: Path, provider: Server, display: bool) -> None:
     """Without a screen at once; with one, on which nobody answers its window, within the limit."""
     with keyring(tmp_path / "user") as env:

@@ -142,6 +142,7 @@ def test_apps_end_with_a_killed_demo(tmp_path: Path) -> None:
     assert len(homes(tmp_path)) == 1
 
 
+@pytest.mark.slow
 def test_keep_keeps_the_home_and_prints_where(tmp_path: Path) -> None:
     """`--keep` leaves a ledger to look into, with the events of both apps, none of them unpriced."""
     process = start(environment(tmp_path), "--headless", "--seconds", "5", "--keep")

@@ -79,6 +79,7 @@ def test_every_way_to_read_an_answer(
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "deflate-raw"])
 @pytest.mark.parametrize("way", WHOLE)
+@pytest.mark.slow
 def test_every_way_to_read_a_compressed_answer(
     way: str, coding: str, server: MockServer, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

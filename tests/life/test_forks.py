@@ -254,6 +254,7 @@ def test_a_fork_while_every_lock_of_ours_is_held(costmon_home: Path, monkeypatch
     recorder.ledger.close()
 
 
+@pytest.mark.slow
 def test_a_worker_that_ends_beside_a_locked_ledger_still_writes(costmon_home: Path) -> None:
     """multiprocessing's workers skip atexit: what a locked ledger kept in memory is written all the same when they end."""
     for method in ("fork", "spawn", "forkserver"):

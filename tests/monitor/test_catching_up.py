@@ -49,6 +49,7 @@ def prepared(costmon_home: Path) -> Path:
     return costmon_home
 
 
+@pytest.mark.slow
 def test_a_block_states_the_whole_sum(prepared: Path) -> None:
     """The pop-ups and the block come when all is accounted for, and name what the budget has used then."""
     engine = Engine(str(prepared))

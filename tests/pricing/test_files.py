@@ -409,6 +409,7 @@ def test_a_file_whose_name_cannot_be_shown(tmp_path: Path) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
 @given(cut=st.integers(0, len(GOOD)), junk=st.text(max_size=8), more=st.integers(0, 12))
+@pytest.mark.slow
 def test_damaged_files_never_escape(tmp_path: Path, cut: int, junk: str, more: int) -> None:
     """Whatever an editor leaves behind, the answer is prices or one sentence."""
     text = GOOD[:cut] + junk + GOOD[cut + more :]

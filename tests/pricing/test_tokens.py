@@ -147,6 +147,7 @@ def test_a_long_text_is_cut_only_where_a_token_ends(text: str, encoding: str) ->
 
 @pytest.mark.usefixtures("installed")
 @pytest.mark.parametrize("text", ["a", " ", "\n", "1", "!", "가", "the cat\n", "\ud800", "😀"])
+@pytest.mark.slow
 def test_a_huge_text_is_bounded(text: str) -> None:
     """tiktoken gives up on a run of a million spaces, by a panic that no `except Exception` catches."""
     begin = time.monotonic()

@@ -267,6 +267,7 @@ print(json.dumps([seen[EVENT_JOB_EXECUTED]]))
 """
 
 
+@pytest.mark.slow
 def test_a_locked_ledger_lets_every_job_run_in_time(costmon_home: Path, tmp_path: Path) -> None:
     """Twenty jobs five times a second while somebody sits on the ledger: none is missed, and all are told after it."""
     code = kit.PRELUDE + LOCKED

@@ -230,6 +230,7 @@ def test_a_known_budget_of_yesterday_is_not_todays(costmon_home: Path) -> None:
     recorder.ledger.close()
 
 
+@pytest.mark.slow
 def test_three_seconds_of_lock(
     costmon_home: Path, recorder: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:

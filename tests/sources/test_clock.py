@@ -101,6 +101,7 @@ def test_days_off_are_caught_up_in_pieces_that_let_others_write(world):
     assert w.cost("box") == 12 * 24 * 2450 * NANO
 
 
+@pytest.mark.slow
 def test_a_late_quarter_hour_is_charged_to_its_own_month(world):
     """And one from before the budget was, to none."""
     w = world(f'[budget.won]\namount = "9000000 KRW"\n{ON}since = 2026-09-30\n{WON}', "2026-11-01 01:00")

@@ -75,6 +75,7 @@ async def test_80x24_shows_what_matters_most() -> None:
         ]
 
 
+@pytest.mark.slow
 async def test_a_wide_terminal_adds_switch_jobs_and_shares() -> None:
     """At 120x40 nothing has to be looked for."""
     app = make_app(Script(samples.blocked()))
@@ -94,6 +95,7 @@ async def test_the_smallest_terminal_has_one_line() -> None:
         assert [row.rstrip() for row in screen_lines(app)] == ["costmon 100% BLOCKED", "", "", "", ""]
 
 
+@pytest.mark.slow
 async def test_a_resize_rearranges_the_page() -> None:
     """From large to tiny and back, everything is where it was."""
     app = make_app(Script(samples.calm()))
@@ -167,6 +169,7 @@ async def test_a_switch_that_cannot_be_moved_says_why() -> None:
         await settled(pilot, lambda: source.toggles == 2)
 
 
+@pytest.mark.slow
 async def test_k_works_from_the_help_too() -> None:
     """The switch is one key away, whatever is open."""
     source = Script(samples.calm())
@@ -242,6 +245,7 @@ async def test_a_frozen_feed_does_not_move_and_counts_what_is_new() -> None:
         assert app.screen.query_one(Feed)._rows == more.feed
 
 
+@pytest.mark.slow
 async def test_a_feed_that_was_scrolled_stays_where_it_is() -> None:
     """New calls arrive above; the rows under the reader's eyes stand still."""
     first = samples.calm()
@@ -294,6 +298,7 @@ async def test_an_unchanged_snapshot_draws_nothing() -> None:
         assert refresh.call_count == 0
 
 
+@pytest.mark.slow
 async def test_a_simulations_clock_is_left_alone() -> None:
     """Its time runs at another pace, so seconds of ours are not added to it."""
     app = make_app(Script(samples.blocked()))
@@ -304,6 +309,7 @@ async def test_a_simulations_clock_is_left_alone() -> None:
         assert "14:02:11" in screen_text(app)
 
 
+@pytest.mark.slow
 async def test_t_goes_round_our_themes() -> None:
     """Every theme draws the page, and the last is followed by the first."""
     app = make_app(Script(samples.blocked()))
@@ -321,6 +327,7 @@ async def test_t_goes_round_our_themes() -> None:
     "theme",
     ["ansi-light", *(pytest.param(theme, marks=pytest.mark.slow) for theme in ("textual-dark", "dracula"))],
 )
+@pytest.mark.slow
 async def test_any_theme_of_textual_works(theme: str) -> None:
     """The command palette offers them, so they must not break the page."""
     app = make_app(Script(samples.hostile()), theme=theme)
@@ -390,6 +397,7 @@ async def test_q_leaves_at_once_and_closes_the_source() -> None:
     assert time.monotonic() - start < 5
 
 
+@pytest.mark.slow
 async def test_a_burst_of_snapshots_ends_with_the_newest() -> None:
     """A hundred calls in a moment: the screen shows the last state."""
     source = Script(samples.calm())

@@ -146,6 +146,7 @@ async def test_calls_a_day_and_minutes_between_them_replace_each_other() -> None
         assert page._field("every").typed == ""
 
 
+@pytest.mark.slow
 async def test_the_server_section_gives_a_break_even() -> None:
     """From how many calls a day on."""
     app = make_app(Script(samples.empty()))
@@ -154,6 +155,7 @@ async def test_the_server_section_gives_a_break_even() -> None:
         await settled(pilot, lambda: "24,001 a day" in screen_text(app))
 
 
+@pytest.mark.slow
 async def test_k_and_the_other_keys_work_in_a_field_of_numbers() -> None:
     """A number needs no letters, so letters stay keys: k stops at once."""
     source = Script(samples.calm())
@@ -191,6 +193,7 @@ async def test_where_letters_are_typed_ctrl_k_stops() -> None:
         assert page._field("models").typed == "kimi"
 
 
+@pytest.mark.slow
 async def test_escape_leaves_the_field_and_then_the_page() -> None:
     """Out of a text first, so that k and o are keys again."""
     app = make_app(Script(samples.calm()))
@@ -347,6 +350,7 @@ async def test_a_page_that_nobody_touches_draws_nothing() -> None:
         assert drawn == []
 
 
+@pytest.mark.slow
 async def test_the_page_opens_at_once() -> None:
     """Once prices are known; measured in this process's own time, so that a busy machine does not matter."""
     app = make_app(Script(samples.calm()))

@@ -64,6 +64,7 @@ async def test_p_lists_every_model_with_its_price(shelf: Shelf) -> None:
         assert "k Stop all" in footer(app)
 
 
+@pytest.mark.slow
 async def test_a_search_narrows_the_list_and_enter_shows_the_card(shelf: Shelf) -> None:
     """Words in any order; the card has tiers, contexts and the version."""
     app = make_app(Script(samples.calm()), shelf)
@@ -90,6 +91,7 @@ async def test_a_search_narrows_the_list_and_enter_shows_the_card(shelf: Shelf) 
         await settled(pilot, lambda: "Live feed" in screen_text(app))
 
 
+@pytest.mark.slow
 async def test_the_cursor_moves_and_stays_on_the_screen(shelf: Shelf) -> None:
     """Arrows, pages, the end of 2,000 rows; also while one types."""
     app = make_app(Script(samples.calm()), shelf)
@@ -125,6 +127,7 @@ async def test_nothing_found_is_said(shelf: Shelf) -> None:
     [(80, 24), *(pytest.param(size, marks=pytest.mark.slow) for size in ((50, 12), (240, 60), (20, 5)))],
     ids=lambda size: f"{size[0]}x{size[1]}",
 )
+@pytest.mark.slow
 async def test_a_block_is_seen_here_too(size: tuple[int, int], shelf: Shelf) -> None:
     """At every size; and no price is cut."""
     app = make_app(Script(samples.blocked()), shelf)

@@ -372,6 +372,7 @@ async def test_r_opens_the_bills_and_o_or_escape_goes_back() -> None:
         await settled(pilot, lambda: "Live feed" in screen_text(app))
 
 
+@pytest.mark.slow
 async def test_enter_opens_the_models_of_a_day() -> None:
     """In a small terminal over the page; escape closes them and nothing else."""
     app = make_app(Script(samples.bills()))
@@ -406,6 +407,7 @@ async def test_a_wide_terminal_shows_them_beside_the_bills() -> None:
         assert "20 Nov" in cursor_line(pilot)
 
 
+@pytest.mark.slow
 async def test_everything_can_be_reached_with_the_keys() -> None:
     """Down to the last sentence and up to the first line, by lines, pages, blocks and edges."""
     app = make_app(Script(samples.bills()))
@@ -479,6 +481,7 @@ async def test_lines_lead_through_blocks_without_a_figure() -> None:
         assert "▸ aaa" in screen_lines(app)[2]
 
 
+@pytest.mark.slow
 async def test_ages_go_on_and_figures_that_stay_are_not_drawn_again() -> None:
     """Between snapshots 'read 3m ago' becomes 'read 4m ago'; no other line moves."""
     app = make_app(Script(samples.bills()))

@@ -390,6 +390,7 @@ async def test_s_sorts_and_the_cursor_stays_on_its_job() -> None:
         await settled(pilot, lambda: page.query_one(JobDetails).chosen == here)
 
 
+@pytest.mark.slow
 async def test_every_job_of_two_hundred_can_be_reached_and_a_second_costs_little() -> None:
     """By lines, pages and edges; measured in this process's own time, so that a busy machine does not matter."""
     snapshot = samples.two_hundred_jobs()

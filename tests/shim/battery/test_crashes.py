@@ -115,6 +115,7 @@ def storm(home: Path, kills: int) -> tuple[int, int]:
     return len(settled), left
 
 
+@pytest.mark.slow
 def test_kill_nine_twenty_times(costmon_home: Path) -> None:
     """kill -9 in the middle of a write loses no acknowledged event, doubles none, and the budget adds up afterwards."""
     acknowledged, _ = storm(costmon_home, 20)
@@ -197,6 +198,7 @@ print(call(), call())
     assert child.stdout.split() == ["1", "1"], child.stderr
 
 
+@pytest.mark.slow
 def test_an_exit_beside_a_locked_ledger_takes_two_seconds(costmon_home: Path) -> None:
     """An app that ends while the ledger is locked ends within about 2 s, and its orphan is settled afterwards."""
     db = kit.connect(costmon_home)

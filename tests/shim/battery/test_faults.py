@@ -300,6 +300,7 @@ def test_no_descriptors_left(costmon_home: Path) -> None:
 # --- a held ledger ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_another_process_holds_the_ledger(costmon_home: Path) -> None:
     """Another process sits on the write lock for 3 s: calls wait 0.3 s at most, reads go on, nothing is lost."""
     recorder = Recorder(str(costmon_home))
