@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC
 
+FAR_US = 7_258_118_400_000_000
+"""The year 2200, in µs: no clock says more, and what does is a mistake."""
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from datetime import datetime

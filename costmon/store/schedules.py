@@ -222,12 +222,6 @@ def calls_after(db: Connection, after: str, before_us: int, most: int) -> list[t
     ).fetchall()
 
 
-def newest_call(db: Connection) -> str:
-    """The id of the newest event, '' without one."""
-    row = db.execute("select max(id) from event").fetchone()
-    return row[0] or ""
-
-
 _SUMMED = """select currency, count(*), sum(outcome <> 'ok'), sum(coalesce(input_tokens, 0)),
     sum(coalesce(output_tokens, 0)), sum(coalesce(cost, 0)), sum(cost is null), sum(cost_status = 'estimated'),
     sum(iif(cost_status = 'estimated', coalesce(cost, 0), 0)), sum(iif(cost is null, coalesce(charge, 0), 0)),

@@ -149,12 +149,6 @@ def period_us(plan: Plan, at_us: int) -> int | None:
     return None if found is None else found.typical
 
 
-def shortest_gap(plan: Plan, at_us: int) -> int | None:
-    """The least time between two runs. None as with `gaps`."""
-    found = gaps(plan, at_us)
-    return None if found is None else found.shortest
-
-
 def longest_gap(plan: Plan, at_us: int) -> int | None:
     """The most time between two runs. None as with `gaps`."""
     found = gaps(plan, at_us)

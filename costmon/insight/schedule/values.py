@@ -42,7 +42,8 @@ class Announcement(NamedTuple):
 
 class Run(NamedTuple):
     """One run of a job; fields as in the ledger's table of runs. `cost` is nano of the currency everything is judged in;
-    None = its calls have no price, or no rate. `wall_step`: how far, in µs, the machine's clock has been set since."""
+    None = its calls have no price, or no rate. `elapsed_at` is
+    µs since the machine's start."""
 
     id: str
     app: str
@@ -108,9 +109,9 @@ class Count(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Misfire:
-    """Runs nobody planned, two or more of them within two periods: `runs` from `first_at` on, by `owners` (who, for
+    """Runs nobody planned, two or more of them within two periods: `runs` from `first_at` on, by `who` (for
     people), of `kind` (a verdict of UNEXPECTED), announcing `plan` ('' = nothing). `cost` is what they have cost so far,
-    `per_day_us` how many of them come a day at the present rate times 1,000,000 (an integer), `going_on` whether the last
+    `every_us` how far apart they come, `going_on` whether the last
     one is younger than two periods of the wrong rhythm, and nothing has made its plan the plan of record. `held_to` is the
     plan of record its last run was judged against (and `held_zone` its zone), which may be another by now."""
 

@@ -10,6 +10,7 @@ from costmon.config.schedules import JobsInForce, from_json
 from costmon.config.values import Job
 from costmon.insight.schedule.values import Announcement, Run
 from costmon.shim.money import Rate, convert
+from costmon.shim.timestamps import FAR_US
 from costmon.store import schedules
 from costmon.store.schedules import RunSums
 
@@ -18,8 +19,6 @@ LOOK_BACK_US = 8 * DAY_US
 """Runs are judged as far back as this."""
 COSTS_BACK_US = 14 * DAY_US
 """And paid attention to as far back as this, for the trend of their cost."""
-FAR_US = 7_258_118_400_000_000
-"""The year 2200: no clock says more, and what does is left out."""
 MOST_RUNS = 12_000
 """Eight days of one a minute; of more than that the latest count."""
 _TIERS = dict.fromkeys(schedules.IN_APP, 0) | {"process": 1, "log": 2, "rhythm": 3}

@@ -70,11 +70,6 @@ def expand(text: str, look: Lookup) -> Expanded:
     return Expanded(value, asks, tuple(run.unset), default, run.from_file)
 
 
-def names_in(text: str) -> tuple[str, ...]:
-    """The variables a text names, in the order written. Raises MalformedError."""
-    return tuple(dict.fromkeys(_names(_parse(text, 0, 0)[0])))
-
-
 def _names(parts: tuple[_Part, ...]) -> list[str]:
     found = []
     for part in parts:

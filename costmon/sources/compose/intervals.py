@@ -49,13 +49,6 @@ class Cadence(NamedTuple):
     why: str = ""
 
 
-def interval_of(name: str, value: str) -> str | None:
-    """The plan text `name=value` means ('every 5m', 'cron 0 * * * *'). None: it is no interval variable, or which interval
-    it means cannot be known; `cadence` tells the two apart."""
-    said = cadence(name, value)
-    return said.plan or None if said else None
-
-
 def cadence(name: str, value: str | None) -> Cadence | None:
     """What the variable says about a schedule, None if it is not one of a schedule's."""
     if not schedules(name):

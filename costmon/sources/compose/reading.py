@@ -42,12 +42,6 @@ def read(
     return _Reading(profiles, environ).project(list(paths))
 
 
-def env_file_of(path: str) -> str:
-    """The `.env` a compose file is interpolated with, '' if there is none."""
-    found = os.path.join(os.path.dirname(path), ".env")
-    return found if os.path.exists(found) else ""
-
-
 @dataclass(frozen=True, slots=True)
 class _World:
     """A project's folder and who answers its variables; an included project has one of its own."""

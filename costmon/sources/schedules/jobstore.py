@@ -11,11 +11,11 @@ from contextlib import closing
 from urllib.parse import quote
 
 from costmon.shim.events import clean
+from costmon.shim.timestamps import FAR_US
 from costmon.sources.schedules.values import Found, Planned, Problem
 
 SOURCE = "apscheduler-store"
 MAX_JOBS = 1000
-FAR_US = 7_258_118_400_000_000  # the year 2200
 _WHY = {
     sqlite3.SQLITE_BUSY: "it is locked by another program",
     sqlite3.SQLITE_LOCKED: "it is locked by another program",

@@ -21,7 +21,6 @@ from costmon.insight.schedule.plans import (
     occurrences,
     parse,
     period_us,
-    shortest_gap,
     spelled,
 )
 
@@ -158,7 +157,9 @@ def test_a_plan_of_another_kind_is_known_but_never_due() -> None:
 def test_how_far_apart_runs_are() -> None:
     assert gaps(_plan("every 5m"), NOW) == Gaps(5 * MINUTE, 5 * MINUTE, 5 * MINUTE, 5 * MINUTE)
     office = _plan("cron 0 9-17 * * 1-5", "Asia/Seoul")
-    assert shortest_gap(office, NOW) == period_us(office, NOW) == HOUR
+    found = gaps(office, NOW)
+    assert found is not None
+    assert found.shortest == period_us(office, NOW) == HOUR
     assert longest_gap(office, NOW) == 64 * HOUR
     found = gaps(office, NOW)
     assert found is not None

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costmon.sources.compose.intervals import cadence, disables, enables, interval_of, truth
+from costmon.sources.compose.intervals import cadence, disables, enables, truth
+
+
+def interval_of(name: str, value: str) -> str | None:
+    """The plan a variable means, None where it means none or nobody can tell which."""
+    said = cadence(name, value)
+    return said.plan or None if said else None
 
 
 @pytest.mark.parametrize(
